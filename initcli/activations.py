@@ -342,7 +342,7 @@ class Opaque(Activation, frozen=True, kw_only=True):
     function: Annotated[str, doc("Name of the function.")]
 
     def call(self, xp: Any, x: Array) -> Array:
-        raise NotComputable(f"{self.function} is its author's own code, which is not run")
+        raise NotComputable(f"{self.function} is custom code, which is not run")
 
     def __str__(self) -> str:
         return self.function

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from initcli.choices import Parametrization
+from initcli.choices import Loss, Parametrization
 from initcli.display import Displayed
 from initcli.documents.document import Document
 from initcli.errors import NoSuchTensor, Path, nearest_pattern, quoted
@@ -167,7 +167,8 @@ class Model(Displayed, frozen=True, kw_only=True):
     ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
     author should know. ``functions`` are the custom initializers that the document may name.
     ``width`` says how it was scaled, in a sweep of widths.
-    ``ties`` are other names of parameters, with their paths. ``disagreements`` are those of a file
+    ``ties`` are other names of parameters, with their paths. ``loss`` is that of outputs without an
+    activation, where the source says it. ``disagreements`` are those of a file
     that gives the values, where its names are the model's.
     """
 
@@ -183,6 +184,7 @@ class Model(Displayed, frozen=True, kw_only=True):
     width: Width | None = None
     parametrization: Parametrization = "standard"
     ties: Mapping[str, str] = {}
+    loss: Loss | None = None
     disagreements: tuple[Disagreement, ...] = ()
 
     view: ClassVar[str] = "model"

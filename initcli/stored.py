@@ -1,7 +1,7 @@
 """Stored values: the tensors of a weights file, read part by part.
 
-A tensor says where its values lie and how they are encoded; nothing is read before it is asked for.
-All of this can be pickled, so that other processes read their parts themselves.
+A tensor holds the place and encoding of its values, which are read only on request. It can be
+pickled, so that other processes read their parts themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Bits = NDArray[np.unsignedinteger[Any]]
 
 
 class Storage(Protocol):
-    """Where the entries of a tensor lie, in row order."""
+    """The place of the entries of a tensor, in row order."""
 
     @property
     def is_sequential(self) -> bool:
@@ -36,8 +36,7 @@ class Storage(Protocol):
         ...
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries from ``start`` to before ``stop``, as numbers or, of a dtype that NumPy lacks, as
-        their bits."""
+        """Entries from ``start`` to before ``stop``; as bits if NumPy lacks the dtype."""
         ...
 
 
@@ -45,9 +44,9 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One tensor of a weights file.
 
     ``path`` is its name in the file. ``dtype`` is that of its entries, or the name of the blocks in
-    which they are packed, such as ``q4_0``. ``storage`` is None where the entries cannot be read
-    because the dtype is not known. ``alias_of`` is the path of an earlier tensor that has the same
-    bytes of the same file. ``layer`` is the name of its layer, where the file has it apart.
+    which they are packed, such as ``q4_0``. ``storage`` is None if the entries cannot be read
+    because the dtype is unknown. ``alias_of`` is the path of an earlier tensor with the same bytes
+    in the same file. ``layer`` is the name of its layer, if the file stores it separately.
     """
 
     path: str
@@ -79,16 +78,16 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.dtype in _PATTERNS
 
     def bits(self, start: int, stop: int) -> Bits:
-        """The bit patterns of entries, where :attr:`has_patterns`; a view where they are mapped."""
+        """The bit patterns of entries, if :attr:`has_patterns`; a view if they are mapped."""
         return self._bits(self.entries(start, stop))
 
     def entries(self, start: int, stop: int) -> Array:
-        """Entries in row order, as :attr:`storage` has them."""
+        """Entries in row order, as :attr:`storage` returns them."""
         assert self.storage is not None
         return self.storage.read(start, stop)
 
     def values(self, entries: Array) -> Array:
-        """The values of entries, as float32, or float64 where that is too narrow."""
+        """The values of entries as float32, or as float64 for wider dtypes."""
         if self.has_patterns:
             return pattern_values(self.dtype)[self._bits(entries)]
         narrow = entries.dtype in (np.float16, np.float32) or entries.dtype.itemsize < 4
@@ -104,7 +103,7 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Mapped(msgspec.Struct, frozen=True, gc=False):
-    """Entries that lie one after another in a file, of a NumPy dtype such as ``<f4``."""
+    """Contiguous entries in a file, of a NumPy dtype such as ``<f4``."""
 
     file: str
     offset: int
@@ -127,7 +126,7 @@ class Mapped(msgspec.Struct, frozen=True, gc=False):
 
 
 class Strided(msgspec.Struct, frozen=True):
-    """Entries of a view of ``base``, whose first entry is its first; strides count entries."""
+    """Entries of a view of ``base`` that starts at its first entry; strides count entries."""
 
     base: Mapped
     shape: Size
@@ -137,7 +136,7 @@ class Strided(msgspec.Struct, frozen=True):
 
     @property
     def bytes(self) -> int:
-        """Bytes of all entries, one that is repeated counted each time."""
+        """Bytes of all entries; repeated entries count each time."""
         return math.prod(self.shape) * np.dtype(self.base.dtype).itemsize
 
     def read(self, start: int, stop: int) -> Array:
@@ -151,7 +150,7 @@ class Strided(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Entries in memory: those of small tensors that are written as numbers."""
+    """Entries in memory, for small tensors that are stored as numbers."""
 
     values: Array
 
@@ -168,7 +167,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """Entries of several tensors of a file, one tensor after another, with their names."""
+    """Entries of several tensors of a file in sequence, with the names of the tensors."""
 
     parts: tuple[Storage, ...]
     sizes: tuple[int, ...]
@@ -185,7 +184,7 @@ class Joined(msgspec.Struct, frozen=True):
         return sum(part.bytes for part in self.parts)
 
     def read(self, start: int, stop: int) -> Array:
-        """A copy of entries, or a view where one tensor has them all."""
+        """A copy of entries, or a view if one tensor has them all."""
         ends = list(accumulate(self.sizes))
         index = bisect_right(ends, start)
         pieces: list[Array] = []
@@ -199,7 +198,7 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """So many entries of a tensor, from one on."""
+    """A range of entries of a tensor."""
 
     whole: Storage
     start: int
@@ -212,7 +211,7 @@ class Part(msgspec.Struct, frozen=True):
         return self.whole.is_sequential
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries as those of the whole."""
+        """Entries, as the whole tensor returns them."""
         return self.whole.read(self.start + start, self.start + stop)
 
 
@@ -222,7 +221,7 @@ def mapped(file: str) -> memoryview:
 
 
 def version(file: str) -> tuple[int, ...]:
-    """What changes when a file is replaced or written to."""
+    """A value that changes when a file is replaced or written to."""
     status = os.stat(file)  # noqa: PTH116  # quicker than with a Path
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 

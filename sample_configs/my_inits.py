@@ -1,4 +1,4 @@
-"""Initializers of one's own, for `--custom sample_configs/my_inits.py`."""
+"""Custom initializers, for `--custom sample_configs/my_inits.py`."""
 
 import numpy as np
 
@@ -9,6 +9,6 @@ def my_init(shape, dtype=None, rng=None):
 
 
 def checkerboard(shape, dtype=None):
-    """+0.1 and -0.1 in turn along every axis: no distribution and no recipe says that."""
+    """+0.1 and -0.1, alternating along every axis; it has no distribution."""
     signs = np.indices(shape).sum(axis=0) % 2
     return np.where(signs == 0, 0.1, -0.1).astype(dtype)

@@ -57,8 +57,9 @@ def assert_one_answer(
         (variant,) = initcli.compare([("it", model)], theory=theory, batch=size, draws=1)
         assert variant.verdict == initcli.verdict(signal)
     codes = {finding.code for finding in report.findings}
-    if "I101" in codes or any(note.startswith("the signal is not judged") for note in report.notes):
-        return text  # Zeros cut the signal off; the rest is not judged.
+    not_checked = "the signal is not checked"
+    if "I101" in codes or any(note.startswith(not_checked) for note in report.notes):
+        return text  # Zeros cut the signal off; the rest is not checked.
     if Judgment(signal).starts_with_zero_result:
         codes -= {"I203"}  # Only a second step has gradients, which `check` judges.
     for code, phrases in SIZE.items():
@@ -134,7 +135,7 @@ def test_random_stacks_get_one_answer(start: int) -> None:
 def test_random_stacks_are_of_all_kinds() -> None:
     texts = [
         initcli.verdict(initcli.predict_signal(of_layers(*random_stack(seed)))).text
-        for seed in range(0, 200, 5)
+        for seed in range(0, 200, 3)
     ]
     kinds = ("keeps its size", "vanishes", "explodes", "saturated", "outputs are 0")
     assert {kind for kind in kinds for text in texts if kind in text} == set(kinds)

@@ -49,8 +49,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> str:
+    return python(folder, "-m", "initcli", *arguments)
+
+
+def python(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "initcli", *arguments],
+        [sys.executable, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder), "PYTHONUTF8": "1"},
         capture_output=True,
@@ -85,6 +89,8 @@ def test_the_reader_reads(folder: Path) -> None:
     report: Any = json.loads(run(folder, "summary", "net.widths", "--theory", "--format", "json"))
     kernels = [tensor["shape"] for tensor in report["tensors"] if tensor["name"] == "kernel"]
     assert kernels == [[8, 4], [4, 2]]
+    parsed = "import initcli; print(len(initcli.parse('widths 8 4 2').parameters))"
+    assert python(folder, "-c", parsed) == "4\n"
 
 
 def test_the_check_reports_what_it_documents(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checks: what is wrong with how a model's weights start, where, why, and what to write instead."""
+"""Checks: problems in how a model's weights start, with place, reason and remedy."""
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.fixing import Fixed, check, fix

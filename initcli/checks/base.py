@@ -1,4 +1,4 @@
-"""What a check is, and what it finds."""
+"""The base class of checks, and their findings."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from initcli.types import Severity
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One problem of a model, and where in its file it stands.
+    """One problem of a model, and its place in a file.
 
     Args:
-        code: of the check, and ``rule`` its name.
-        layer: layer at fault.
-        layers: all layers that take part, such as those of a stretch or of a repeated block.
-        tensor: path of the parameter at fault, where it is one.
-        path: place in the spec's data; ``file``, ``line`` and ``column`` are that place in text,
-            counted from 1.
-        message: what was seen, with its numbers.
-        why: why it is bad.
+        code: code of the check; ``rule`` is its name.
+        layer: the layer to look at first.
+        layers: all layers involved, such as those of a repeated block.
+        tensor: path of the parameter at fault, if any.
+        path: path in the spec's data; ``file``, ``line`` and ``column`` (from 1) are the same place
+            in the text.
+        message: the problem, with its numbers.
+        why: why it matters, with a source.
         remedy: what to write instead.
-        advice: what else to change where the remedy does not mend the finding.
-        changes: the remedy as changes of the spec, where it can be written.
-        fixable: whether the finding was gone in a trial of what ``--fix`` writes.
+        advice: what else to change if the remedy does not fix the finding.
+        changes: the remedy as changes of the spec, if it can be written.
+        fixable: whether a trial of ``--fix`` removed the finding.
     """
 
     code: str
@@ -73,11 +73,11 @@ class Check:
 
     @classmethod
     def registered_names(cls) -> tuple[str, ...]:
-        """The code, by which checks are known."""
+        """The code under which the check is registered."""
         return (cls.code,)
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
-        """What is wrong, in the order of the layers."""
+        """The problems of a model, in the order of its layers."""
         raise NotImplementedError
 
     def finding(
@@ -94,10 +94,10 @@ class Check:
         others: Iterable[str] = (),
         severity: Severity | None = None,
     ) -> Finding:
-        """A finding at a layer, or at what initializes one of its parameters.
+        """A finding at a layer, or at the initializer of one of its parameters.
 
-        The remedy is a text with changes of the spec, or another ``initializer`` of the parameter,
-        and ``advice`` what to do where that is empty or does not help.
+        Give the remedy as ``remedy`` with ``changes`` of the spec, or as another ``initializer`` of
+        the parameter. ``advice`` replaces a remedy that is empty or does not help.
         """
         path = evidence.path(layer, parameter)
         if parameter is not None and initializer is not None:
@@ -130,7 +130,7 @@ class Check:
         others: Iterable[str] = (),
         severity: Severity | None = None,
     ) -> Finding:
-        """A finding at a place of a document, with all it says."""
+        """A finding at a place of a document."""
         place = document.place(path)
         return Finding(
             code=self.code,
@@ -170,7 +170,7 @@ class Check:
 
     @classmethod
     def why(cls) -> str:
-        """Why it is bad, with the references."""
+        """Why the problem matters, with references."""
         sections = cls.sections()
         reason = " ".join(sections["Why is this bad"].split()).removesuffix(".")
         items = re.split(r"^- ", sections["References"], flags=re.MULTILINE)

@@ -19,7 +19,7 @@ _COARSE = slice(2, None, 5)
 _Z = NODES[_COARSE]
 _W = WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
 _NAMED_SCALES = np.array([1.0, 2.0])
-"""Scales of LeCun and He, preferred where they change a signal less than fivefold."""
+"""Scales of LeCun and He, preferred if they change a signal less than fivefold."""
 _NAMED_LIMIT = math.log(5)
 _SCALES = np.geomspace(1 / 16, 16, 49)
 """Scales to try first; finer ones follow around the best."""
@@ -28,10 +28,10 @@ _MAX_SATURATED = 0.25
 
 
 class Critical(NamedTuple):
-    """The fan_in · Var[w] that suits an activation, and what many such layers do to a signal.
+    """The best fan_in · Var[w] for an activation, and its effect over many layers.
 
-    ``size`` is the logarithm of the factor of the signal's root mean square, and ``sensitivity``
-    that of a small change relative to the spread of the signal.
+    ``size`` is the logarithm of the factor of the signal's RMS, ``sensitivity`` the logarithm of
+    the factor of a small change relative to the signal's standard deviation.
     """
 
     scale: float
@@ -40,7 +40,7 @@ class Critical(NamedTuple):
 
     @property
     def deviation(self) -> float:
-        """The larger change of the two."""
+        """The larger of the two changes."""
         return max(abs(self.size), abs(self.sensitivity))
 
 
@@ -56,7 +56,7 @@ def critical(activation: Activation, depth: int, second: float = 1.0) -> Critica
     Args:
         activation: the function φ, of single entries.
         depth: number of layers.
-        second: mean square of the input of the first.
+        second: mean square of the first layer's input.
     """
     if isinstance(activation, Linear):
         return Critical(1.0, 0.0, 0.0)
@@ -84,7 +84,7 @@ def growth_at(activation: Activation, scale: float, depth: int) -> tuple[float, 
 
 
 def _best(activation: Activation, scales: Array, depth: int, second: float) -> Critical:
-    """The best of some scales, those without saturation first."""
+    """The best of the scales; scales without saturation are preferred."""
     sizes, sensitivities, saturated = growth(activation, scales, depth, second)
     deviations = np.maximum(np.abs(sizes), np.abs(sensitivities))
     deviations = np.where(saturated > _MAX_SATURATED, deviations + 100, deviations)
@@ -95,7 +95,7 @@ def _best(activation: Activation, scales: Array, depth: int, second: float) -> C
 def growth(
     activation: Activation, scales: Array, depth: int, second: float = 1.0
 ) -> tuple[Array, Array, Array]:
-    """Size and sensitivity, as in :class:`Critical`, and saturated entries, for each scale."""
+    """Size and sensitivity as in :class:`Critical`, and share of saturated entries, by scale."""
     slope = elementwise_grad(lambda x: activation.call(arrays, x))
     mean_square = np.full(len(scales), second)
     first_spread, spread = mean_square, mean_square

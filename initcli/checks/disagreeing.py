@@ -1,4 +1,4 @@
-"""Checks of what a file and the configuration that it is held to say differently."""
+"""Base of the checks that compare a file with its configuration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from initcli.parameter import Parameter
 class DisagreementCheck(ValueCheck):
     """A rule about one kind of disagreement.
 
-    Tensors of equal blocks have one finding, and so have all that one key of the configuration is
-    to blame for, at its place.
+    Tensors of equal blocks share one finding. So do all tensors that one wrong key of the
+    configuration explains; that finding is at the key.
     """
 
     registered = False
@@ -24,7 +24,7 @@ class DisagreementCheck(ValueCheck):
     remedy: ClassVar[str]
 
     def message(self, parameter: Parameter, disagreement: Disagreement) -> str:
-        """What is wrong with a tensor."""
+        """The problem of a tensor."""
         raise NotImplementedError
 
     def findings_of(self, values: Values) -> Iterator[Finding]:
@@ -53,7 +53,7 @@ class DisagreementCheck(ValueCheck):
 
 
 def _more(group: Sequence[Disagreement]) -> str:
-    """How many others there are."""
+    """The number of further tensors, as text."""
     if len(group) == 1:
         return ""
-    return f"; so {len(group) - 1:,} more, to {group[-1].path}"
+    return f"; and {len(group) - 1:,} more, to {group[-1].path}"

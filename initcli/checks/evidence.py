@@ -1,10 +1,11 @@
-"""What checks look at: a model, its graph, the judgment of its signal, and what kernels need."""
+"""The evidence that checks use: a model, its graph, its signal, and the scales of its kernels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -16,31 +17,34 @@ from initcli.errors import Path, SignalError, TooLarge
 from initcli.initializers import LecunNormal, Ones
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
-from initcli.signal.figures import Signal
+from initcli.signal.figures import FirstLoss, Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment
 from initcli.signal.measured import measure_signal, predict_signal
-from initcli.signal.planning import BATCH, TooSlow, notes_of_left_out, planned
+from initcli.signal.planning import BATCH, NotAfforded, Plan, TooSlow, notes_of_left_out, planned
 from initcli.signal.program import program
 from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 
 MAX_STEPS = 10_000
-"""Calls of layers beyond which the signal is not judged; each takes about 8 ms."""
-_WANTED = ((64, 3), (16, 3))
-"""Examples and draws to measure, the best first."""
-_SECONDS = 3.0
-"""Time beyond which a signal is predicted and not measured."""
+"""Maximum number of layer calls for which the signal is checked; each takes about 8 ms."""
+_WANTED = {((64, 3),): 1.0, ((64, 1), (16, 1)): 4.0}
+"""Examples and draws to measure, in order of preference, with the maximum time in seconds.
+
+Trials of remedies take that time again. Above it the signal is predicted.
+"""
+_ASKED_FOR = {((16, 3),): math.inf}
+"""The same where a person asks for measurements."""
 _MAX_SHOWN = 3
-"""Initializers that one remedy shows."""
+"""Maximum number of initializers in one remedy."""
 
 How = Literal["auto", "measured", "predicted"]
 
 
 class Rescaling(NamedTuple):
-    """What kernels need to keep the signal's size.
+    """The variances that kernels need to keep the signal's size.
 
-    ``changes`` give it to those that have something else, and ``text`` is what they write; both
-    are empty where there is nothing to write.
+    ``changes`` of the spec set them where they differ, and ``text`` shows the new values; both are
+    empty if there is nothing to change.
     """
 
     solved: tuple[Solved, ...]
@@ -48,16 +52,16 @@ class Rescaling(NamedTuple):
     text: str
 
     def kernel_of(self, layer: BuiltLayer) -> Parameter | None:
-        """The kernel of a layer, where it is among them."""
+        """The kernel of a layer, if it is among the solved ones."""
         return next((one.kernel for one in self.solved if one.layer == layer.name), None)
 
     @property
     def unstable(self) -> list[Solved]:
-        """The kernels for which no scale keeps a signal."""
+        """The kernels for which no scale keeps the signal."""
         return [one for one in self.solved if one.is_unstable]
 
     def without_scale(self, what: str, other: str) -> str:
-        """What to change where there are unstable ones; ``what`` is not kept."""
+        """Advice if there are unstable kernels; ``what`` names what no scale keeps."""
         unstable = self.unstable
         return (
             f"no scale keeps {what} through {len(unstable)} layers of {unstable[0].activation}: "
@@ -66,13 +70,13 @@ class Rescaling(NamedTuple):
 
 
 class Evidence:
-    """A model, and what is known of it.
+    """A model, and what is known about it.
 
     Args:
-        model: model to judge.
-        how: whether its signal is measured, predicted, or measured where that takes seconds.
-        batch: examples to measure.
-        draws: draws to measure.
+        model: the model to check.
+        how: whether to measure the signal, predict it, or measure it if that takes seconds.
+        batch: number of examples to measure.
+        draws: number of draws to measure.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class Evidence:
 
     @cached_property
     def layers(self) -> tuple[BuiltLayer, ...]:
-        """All layers in order, those of networks within the model too."""
+        """All layers in order, including those of networks within the model."""
         return tuple(leaves(self.model.layers))
 
     @cached_property
@@ -102,20 +106,20 @@ class Evidence:
     # Places in the spec
 
     def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
-        """Where in the spec's data a layer, or what initializes a parameter, is written."""
+        """The path in the spec's data of a layer, or of a parameter's initializer."""
         if parameter is None or parameter.owner is None:
             return layer.path
         argument = () if parameter.argument is None else (parameter.argument,)
         return (*layer.path, *parameter.owner.keys, *argument)
 
     def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
-        """The change that gives a parameter another initializer, where an argument does that."""
+        """The change that sets a parameter's initializer; empty if no argument sets it."""
         if parameter.owner is None or parameter.argument is None:
             return ()
         return (Change(self.path(layer, parameter), value),)
 
     def written(self, parameter: Parameter, value: Any) -> str:
-        """An initializer of a parameter as text to paste."""
+        """An initializer of a parameter as text to paste into the source."""
         argument = parameter.argument if parameter.owner else None
         return written(argument or "initializer", value, self.model.document.dialect)
 
@@ -123,14 +127,14 @@ class Evidence:
 
     @cached_property
     def graph(self) -> Graph | None:
-        """Who takes what from whom; None where shapes are not known, or steps are too many."""
+        """The graph of the model; None if shapes are not known or there are too many steps."""
         try:
             built = program(self.model, self.batch or BATCH)
         except SignalError as error:
-            self.notes.append(f"the signal is not judged: {first_line(error)}")
+            self.notes.append(f"the signal is not checked: {first_line(error)}")
             return None
         if len(built.steps) > MAX_STEPS:
-            self.notes.append(f"the signal is not judged beyond {MAX_STEPS:,} layers")
+            self.notes.append(f"the signal is not checked beyond {MAX_STEPS:,} layers")
             return None
         return Graph(built)
 
@@ -140,12 +144,12 @@ class Evidence:
         return {} if self.graph is None else self.graph.steps_of
 
     def is_result(self, layer: BuiltLayer) -> bool:
-        """Whether the output of a layer is a result of the model."""
+        """Whether the output of a layer is an output of the model."""
         graph = self.graph
         return graph is not None and any(map(graph.is_result, self.steps_of.get(layer.name, [])))
 
     def is_normalized(self, layer: BuiltLayer) -> bool:
-        """Whether a normalization follows at once, so that the size of the output is lost."""
+        """Whether a normalization follows directly, so that the size of the output is lost."""
         graph, steps = self.graph, self.steps_of.get(layer.name)
         if graph is None or not steps:
             return False
@@ -153,7 +157,7 @@ class Evidence:
         return all(graph.heights[t] == 0 and graph.normalized_later[t] for t in outputs)
 
     def passes_normalization(self, layer: BuiltLayer) -> bool:
-        """Whether a normalization lies before a layer, or behind it on every way to a result."""
+        """Whether a normalization precedes a layer, or follows it on every path to an output."""
         graph = self.graph
         if graph is None:
             return False
@@ -167,7 +171,7 @@ class Evidence:
 
     @staticmethod
     def first_kernel(layer: BuiltLayer) -> Parameter | None:
-        """The first parameter of a layer that is no vector."""
+        """The first parameter of a layer with two or more axes."""
         return next((p for p in layer.parameters if len(p.shape) > 1), None)
 
     def layer_of(self, index: int) -> BuiltLayer:
@@ -176,7 +180,7 @@ class Evidence:
         return self.owners[self.graph.steps[index].name]
 
     def maker(self, index: int) -> int:
-        """The mixing step whose sums a step applies its activation to, or else itself."""
+        """The mixing step whose sums a step activates, or else the step itself."""
         assert self.graph is not None
         step = self.graph.steps[index]
         maker = None if mixes(step) else self.scales.last_mixing(step.inputs[0])
@@ -192,7 +196,7 @@ class Evidence:
 
     @cached_property
     def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
-        """Kernels and scales of zeros that no gradient ever reaches."""
+        """Zero kernels and scales that no gradient ever reaches."""
         zeros = [
             (layer, each)
             for layer, each in self.parameters
@@ -204,7 +208,7 @@ class Evidence:
 
     @cached_property
     def late(self) -> list[tuple[BuiltLayer, Parameter]]:
-        """Kernels of zeros that nothing passes at the first step, and that learn."""
+        """Zero kernels that block the signal at the first step, but learn."""
         if self.graph is None or self.zeros is None or self.dead_ends or not self.zeros.cuts:
             return []
         return [
@@ -226,40 +230,57 @@ class Evidence:
 
     @cached_property
     def judgment(self) -> Judgment | None:
-        """The judgment of the signal; None where it is not known, or cut off by zeros (I101).
+        """The judgment of the signal; None if it is not known, or cut off by zeros (I101).
 
-        A kernel of zeros that cuts the signal off, or that of a result, lets no gradient back at
-        the first step and does so from the second on, so that it is judged with that kernel drawn.
+        A zero kernel that cuts the signal off, or that makes an output of the model, blocks the
+        gradient only at the first step. The signal is then judged with that kernel drawn.
         """
         if self.graph is None or self.dead_ends:
             return None
-        judgment = Judgment(self._signal(self._with_zeros_drawn()), self.graph)
+        judgment = Judgment(self._signal(self._passed()), self.graph)
         if judgment.first_unknown is not None:
             self.notes.append(f"the signal is not known from '{judgment.first_unknown}' on")
         return judgment
 
+    @cached_property
+    def predicted_losses(self) -> dict[str, FirstLoss]:
+        """The first losses of the signal that is judged as theory has them, by the layer."""
+        if self.judgment is None:
+            return {}
+        signal = self.judgment.signal
+        if signal.draws:
+            signal = predict_signal(signal.model, batch=signal.batch)
+        return {each.layer: each for each in signal.losses}
+
     def _signal(self, model: Model) -> Signal:
         assert self.graph is not None
         if self.how != "predicted":
-            is_free = self.how == "auto"
             try:
-                plan = planned(
-                    model,
-                    batch=self.batch,
-                    draws=self.draws,
-                    seconds=_SECONDS if is_free else math.inf,
-                    wanted=_WANTED if is_free else _WANTED[-1:],
-                )
-                return measure_signal(model, plan=plan, theory=False)
+                return measure_signal(model, plan=self._plan(model), theory=False)
             except (SignalError, TooLarge, MemoryError) as error:
-                if not (is_free and isinstance(error, TooSlow)):
+                if not (self.how == "auto" and isinstance(error, TooSlow)):
                     reason = str(error).replace("\n  = ", "; ") or "not enough memory"
                     self.notes.append(f"the signal is predicted, not measured: {reason}")
         signal = predict_signal(model, batch=self.graph.program.batch)
         self.notes += notes_of_left_out(signal.left_out)
         return signal
 
-    def _with_zeros_drawn(self) -> Model:
+    def _plan(self, model: Model) -> Plan:
+        """The first examples and draws that fit in their time and memory.
+
+        Raises:
+            NotAfforded: none do.
+        """
+        *more, least = (_WANTED if self.how == "auto" else _ASKED_FOR).items()
+        asked = partial(planned, model, batch=self.batch, draws=self.draws)
+        for wanted, seconds in more:
+            with suppress(NotAfforded):
+                return asked(seconds=seconds, wanted=wanted)
+        wanted, seconds = least
+        return asked(seconds=seconds, wanted=wanted)
+
+    def _passed(self) -> Model:
+        """The model with zeros drawn, and frozen: nothing here reads the gradients of weights."""
         cuts = self.zeros is not None and self.zeros.cuts
         paths = {
             each.path
@@ -269,32 +290,33 @@ class Evidence:
             and (cuts or self.is_result(layer))
         }
 
-        def drawn(parameter: Parameter) -> Parameter:
-            if parameter.path not in paths:
-                return parameter
-            initializer = Ones() if is_scale(parameter) else LecunNormal()
-            return msgspec.structs.replace(parameter, initializer=initializer)
+        def passed(parameter: Parameter) -> Parameter:
+            initializer = parameter.initializer
+            if parameter.path in paths:
+                initializer = Ones() if is_scale(parameter) else LecunNormal()
+            return msgspec.structs.replace(parameter, initializer=initializer, trainable=False)
 
-        layers = tuple(with_parameters(layer, drawn) for layer in self.model.layers)
-        return msgspec.structs.replace(self.model, layers=layers) if paths else self.model
+        layers = tuple(with_parameters(layer, passed) for layer in self.model.layers)
+        return msgspec.structs.replace(self.model, layers=layers)
 
     # Remedies
 
     def suitable(self, layer: BuiltLayer, parameter: Parameter) -> Any:
-        """An initializer that suits what follows a kernel, as a spec writes it."""
+        """An initializer that suits the activation after a kernel, as a spec writes it."""
         solved = self.scales.solved.get(layer.name) if self.graph is not None else None
         if solved is not None and solved.kernel.path == parameter.path:
             return with_variance(parameter, solved.variance)
         index = self.steps_of.get(layer.name, [None])[0]
         if index is not None and layer.layer.acts_as() == "looks_up":
             return "uniform"
-        suits = None if index is None else self.scales.critical(index)
+        recurs = layer.layer.acts_as() == "recurs"
+        suits = None if index is None or recurs else self.scales.critical(index)
         return "he_normal" if suits is not None and suits.scale == 2.0 else "glorot_uniform"
 
     def rescaled(self, steps: Iterable[int]) -> Rescaling:
-        """What gives the kernels of some steps the variance that they need.
+        """The changes that give the kernels of some steps the variances that they need.
 
-        Layers of one block are written once and share what suits them on average.
+        The layers of a repeated block are written once, so they share the mean of their scales.
         """
         assert self.graph is not None
         names = dict.fromkeys(self.graph.steps[index].name for index in steps)
@@ -325,5 +347,5 @@ class Evidence:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without its remedy."""
+    """The message of an error, without its remedy."""
     return str(error).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""How a layer uses a weight: the axes that it sums over, and those that come out."""
+"""How a layer uses a weight: the axes that it sums over, and the axes of its output."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from initcli.types import CODES, Size
 
 
 class Wiring(NamedTuple):
-    """The fans of a weight as the layer uses it, and the axes that are summed over and come out.
+    """The fans of a weight as the layer uses it, and its input and output axes.
 
-    The product of the input axes is ``fan_in``, or more where a stride skips positions.
+    The product of the input axes is ``fan_in``, or more if a stride skips positions.
     """
 
     fans: Fans
@@ -31,12 +31,12 @@ class Wiring(NamedTuple):
 
 
 def wiring(parameter: Parameter) -> Wiring | None:
-    """How a weight is used; None where the layer does not say, or packs it as codes."""
+    """How a layer uses a weight; None if it does not declare that, or stores it quantized."""
     fans = parameter.wired_fans
     if parameter.dtype in CODES:
         return None
     if fans is None or parameter.contracts is None or parameter.produces is None:
         return None
-    # A window is counted once: with the inputs.
+    # The window counts only as input.
     outputs = (axis for axis in parameter.produces if axis not in parameter.contracts)
     return Wiring(fans, parameter.contracts, tuple(outputs))

@@ -1,4 +1,4 @@
-"""Try remedies on a model, and write those into its spec that mend what was found."""
+"""Try remedies on a model, and write those that fix a finding into its spec."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from initcli.documents.document import Document
 from initcli.documents.edit import CannotEdit, Change, edited
 from initcli.errors import printable
 from initcli.frameworks import Framework
-from initcli.model import Model
+from initcli.model import Model, leaves
 from initcli.signal.sharing import sharing
 from initcli.sources.building import build
 from initcli.sources.load import load
@@ -27,13 +27,15 @@ from initcli.sources.read import parse
 from initcli.types import SEVERITIES, texts
 
 _MAX_ROUNDS = 6
-"""Rounds in which remedies of findings that came to light with the last ones are tried."""
+"""Maximum number of rounds; each tries remedies of findings that the previous one revealed."""
 _MAX_TRIALS = 4
-"""Sets of remedies that are tried, each without those that did not help before."""
+"""Maximum number of sets of remedies to try, each without those that did not help before."""
+_MAX_LAYERS = 4_000
+"""Maximum number of layers that all trials check together; two models are checked at least."""
 
 
 class Fixed(msgspec.Struct, frozen=True, kw_only=True):
-    """A spec's text before and after, the findings of each, and notes on what was not written."""
+    """A spec's text and findings before and after fixing, and notes on what was not written."""
 
     file: str
     before: str
@@ -44,7 +46,7 @@ class Fixed(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fixed(self) -> int:
-        """The number of findings that are gone."""
+        """The number of fixed findings."""
         return max(len(self.first.findings) - len(self.last.findings), 0)
 
     @property
@@ -68,22 +70,22 @@ def check(
     batch: int | None = None,
     draws: int | None = None,
 ) -> Report:
-    """Judge how a model's weights start, and stored values; try the remedies.
+    """Check the initial weights of a model, or stored values, and try the remedies.
 
-    Only findings that are gone in a trial are fixable.
+    A finding is fixable if a trial of its remedy removes it.
 
     Args:
-        model: model to judge, or the tensors of a file.
-        select: codes or names of checks, or beginnings of codes; all checks by default.
-        ignore: codes, beginnings or names of checks to leave out.
+        model: the model to check, or the tensors of a file.
+        select: codes, prefixes of codes, or names of checks to run; all by default.
+        ignore: codes, prefixes of codes, or names of checks to skip.
         how: whether the signal is ``measured``, ``predicted`` from the distributions alone, or
-            ``auto``: measured where that takes a few seconds at most.
-        batch: examples to measure.
-        draws: draws to measure.
+            ``auto``: measured if that takes a few seconds at most.
+        batch: number of examples to measure.
+        draws: number of draws to measure.
 
     Raises:
         NotInCatalog: no check has such a code.
-        TooLarge: a tensor that has to be drawn cannot be held.
+        TooLarge: a tensor that must be drawn does not fit in memory.
         CustomFunctionError: a custom initializer failed.
 
     >>> import initcli
@@ -98,7 +100,7 @@ def check(
     }
     has_values = any(each.stored for each in model.parameters)
     if isinstance(model, Checkpoint) or (has_values and model.source == "huggingface"):
-        # How a configuration would start says nothing of a file of trained tensors.
+        # The initial signal of a configuration says nothing about trained tensors.
         return judged_values(model, **chosen)
     signal = {"how": how, "batch": batch, "draws": draws}
     start = _fixed(without_values(model), {**chosen, **signal}).first
@@ -119,14 +121,14 @@ def fix(
     batch: int | None = None,
     draws: int | None = None,
 ) -> Fixed:
-    """Write remedies into a spec's text where a trial shows that they mend; nothing is saved.
+    """Write the remedies that pass a trial into a spec's text; no file is changed.
 
-    The scales of kernels are solved for together, so that the signal keeps its size at each layer.
+    The scales of kernels are solved together, so that the signal keeps its size at each layer.
 
     Args:
         source: path of a spec, or ``-`` for standard input.
-        seed: as in :func:`initcli.load`, as are ``defaults`` and ``custom``.
-        select: as in :func:`initcli.check`, as are ``ignore``, ``how``, ``batch`` and ``draws``.
+        seed: as in :func:`initcli.load`, like ``defaults`` and ``custom``.
+        select: as in :func:`initcli.check`, like ``ignore``, ``how``, ``batch`` and ``draws``.
 
     Raises:
         InvalidSpec: the spec cannot be read, or is wrong.
@@ -142,9 +144,9 @@ def fix(
 
 
 class _Trial(NamedTuple):
-    """A text with remedies in it, the findings that these are of, and those that remain.
+    """A text with remedies, the findings that they are for, and the findings that remain.
 
-    ``moved`` are the findings of which the last remedies left as many as before, in other places.
+    ``moved`` are the findings that the last remedies only moved to other places.
     """
 
     text: str
@@ -154,12 +156,12 @@ class _Trial(NamedTuple):
 
     @property
     def failed(self) -> list[Finding]:
-        """The findings that their remedies have not mended."""
+        """The findings that their remedies have not fixed."""
         left = [each for each in self.remedied if _is_among(each, self.last.findings)]
         return left or list(self.moved)
 
     def followed_by(self, text: str, remedied: Sequence[Finding], last: Report) -> _Trial:
-        """With further remedies in the text, of those findings."""
+        """The next trial: further remedies, the findings that they are for, and the last report."""
         before, after = (
             Counter(each.code for each in report.findings) for report in (self.last, last)
         )
@@ -169,7 +171,7 @@ class _Trial(NamedTuple):
 
 @sharing()
 def _fixed(model: Model, judging: dict[str, Any]) -> Fixed:
-    """The findings on a model, and what remains of them with the remedies that mend."""
+    """The findings on a model, and those that remain with the remedies that help."""
     document, first = model.document, judged(model, **judging)
     notes: list[str] = []
     if not document.is_editable and first.findings:
@@ -191,7 +193,7 @@ def _fixed(model: Model, judging: dict[str, Any]) -> Fixed:
     hidden = [each for each in best.remedied if not _is_among(each, first.findings)]
     if hidden:
         codes = ", ".join(dict.fromkeys(each.code for each in hidden))
-        more = f"--fix also mends what comes to light with these remedies ({codes}); see --diff"
+        more = f"--fix also fixes findings that these remedies reveal ({codes}); see --diff"
         first = msgspec.structs.replace(first, notes=(*first.notes, more))
     findings = tuple(
         msgspec.structs.replace(
@@ -221,9 +223,10 @@ def _tried(
 ) -> _Trial:
     """Write all remedies but the useless ones, errors before warnings, until one fails.
 
-    ``known`` are the findings on the texts of earlier trials.
+    ``known`` caches the report on each text.
     """
     document = model.document
+    most = max(_MAX_LAYERS // max(sum(1 for _ in leaves(model.layers)), 1), 2)
     trial = _Trial(document.text, (), first)
     for _ in range(_MAX_ROUNDS):
         wanted = [each for each in trial.last.findings if not _is_among(each, useless)]
@@ -232,6 +235,8 @@ def _tried(
             break
         document = parse(text, document.file)
         if text not in known:
+            if len(known) == most:
+                break
             changed = build(
                 document, seed=model.seed, defaults=model.defaults, functions=model.functions
             )
@@ -245,7 +250,7 @@ def _tried(
 def _written(
     document: Document, text: str, findings: Sequence[Finding], notes: list[str]
 ) -> tuple[str, list[Finding]]:
-    """The text with the remedies of the most severe findings, and those that could be written."""
+    """The text with the remedies of the most severe findings, and the findings written."""
     remedied: list[Finding] = []
     for severity in SEVERITIES:
         severe = [each for each in findings if each.severity == severity and each.changes]
@@ -259,7 +264,7 @@ def _written(
 def _edited(
     document: Document, text: str, owned: Sequence[tuple[Finding, list[Change]]], notes: list[str]
 ) -> tuple[str, list[Finding]]:
-    """The text with the changes of findings, all at once, or by halves where that cannot be."""
+    """The text with the changes of findings, all at once, or by halves if that fails."""
     if not owned:
         return text, []
     try:
@@ -276,7 +281,7 @@ def _edited(
 
 
 def _own(document: Document, changes: Sequence[Change], notes: list[str]) -> list[Change]:
-    """The changes by their paths in a document's own text; empty where one is in another file."""
+    """The changes by their paths in a document's own text; empty if one is in another file."""
     own: list[Change] = []
     for change in changes:
         origin = document.origin(change.path)

@@ -30,7 +30,7 @@ from initcli.types import texts
 
 
 class Report(Displayed, frozen=True, kw_only=True):
-    """The findings on a model in the order of its file, and notes on how they were found."""
+    """The findings on a model in the order of its file, and notes on how they were made."""
 
     model: Subject
     findings: tuple[Finding, ...]
@@ -64,7 +64,7 @@ class Report(Displayed, frozen=True, kw_only=True):
         return "\n".join(map(str, self.findings))
 
     def raise_for_errors(self, *, warnings: bool = False) -> None:
-        """Do nothing without errors, so that a test of a model is one line.
+        """Raise if there are errors, so that a test of a model is one line.
 
         Args:
             warnings: raise for warnings too.
@@ -88,7 +88,7 @@ def judged(
     batch: int | None = None,
     draws: int | None = None,
 ) -> Report:
-    """The findings on a model, of which nobody has tried the remedies.
+    """The findings on a model, without a trial of their remedies.
 
     The arguments and errors are those of :func:`initcli.check`.
     """
@@ -97,7 +97,7 @@ def judged(
         evidence.notes += built.notes[len(model.notes) :]
     except SignalError as error:
         evidence = Evidence(model, how, batch, draws)
-        evidence.notes.append(f"the signal is not judged: {first_line(error)}")
+        evidence.notes.append(f"the signal is not checked: {first_line(error)}")
     rules = [rule() for rule in chosen_checks(select, ignore) if not issubclass(rule, ValueCheck)]
     found = (each for rule in rules for each in rule.findings(evidence))
     return _report(evidence.model, found, evidence)
@@ -113,7 +113,7 @@ def judged_values(
 
 
 def joined(one: Report, two: Report) -> Report:
-    """The findings of both reports, which are on one model."""
+    """The findings of two reports on the same model."""
     findings = sorted((*one.findings, *two.findings), key=_order)
     notes = tuple(dict.fromkeys((*one.notes, *two.notes)))
     return msgspec.structs.replace(two, findings=tuple(findings), notes=notes)
@@ -122,7 +122,7 @@ def joined(one: Report, two: Report) -> Report:
 def _report(model: Subject, found: Iterable[Finding], evidence: Evidence | Values) -> Report:
     findings: dict[tuple[str, Path], list[Finding]] = {}
     for finding in found:
-        # Layers that are written in one place have one finding.
+        # Layers that are written in the same place share one finding.
         findings.setdefault((finding.code, finding.path), []).append(finding)
     kept = [each for each in map(_joined, findings.values()) if not _is_ignored(model, each)]
     kept.sort(key=_order)
@@ -177,7 +177,7 @@ _IGNORED = re.compile(r"#\s*initcli:\s*ignore\b([\sA-Za-z0-9,]*)")
 
 
 def _is_ignored(model: Subject, finding: Finding) -> bool:
-    """Whether a comment at the finding's line says to leave it out, by its code or altogether."""
+    """Whether a comment on the finding's line ignores its code, or all codes."""
     comment = _IGNORED.search(model.document.place(finding.path).text)
     if comment is None:
         return False

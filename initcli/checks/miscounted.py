@@ -1,4 +1,4 @@
-"""Weights whose initializer counts other fans than the layer has."""
+"""Base of the checks for initializers whose fans differ from those of the layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEAR = 0.05
 class Miscounted(NamedTuple):
     """The fans that an initializer counts, and those that the layer has.
 
-    ``std`` is the standard deviation with the first, ``wanted`` the one with the second.
+    ``std`` is the standard deviation with the counted fans, ``wanted`` that with the real ones.
     """
 
     counted: Fans
@@ -32,13 +32,13 @@ class Miscounted(NamedTuple):
 
 
 def miscounted(parameter: Parameter) -> Miscounted | None:
-    """The fans of a parameter, where miscounting gives it another standard deviation."""
+    """The fans of a parameter, if miscounting changes its standard deviation."""
     initializer, wired = parameter.initializer, wiring(parameter)
     if wired is None or not isinstance(initializer, Scaled):
         return None
     axes = initializer.input_axes
     if axes is not None and wired.counts_as(parameter.shape, axes):
-        return None  # Whoever names the axes that are summed over has counted them.
+        return None  # The user has named the summed axes.
     counted = initializer.fans(parameter.shape)
     std, wanted = (initializer.distribution_of_fans(fans).std for fans in (counted, wired.fans))
     if abs(math.log(std / wanted)) < _NEAR:
@@ -77,7 +77,7 @@ class MiscountedFans(Check):
             f"{fans.wanted:.3g}"
         )
         if evidence.is_normalized(layer):
-            message += "; the normalization behind it hides that"
+            message += "; the normalization after it hides that"
         return self.finding(
             evidence,
             layer,

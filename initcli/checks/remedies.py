@@ -1,4 +1,4 @@
-"""A variance as an initializer that a spec, or Keras, can name."""
+"""Initializers of a given variance, as a spec or Keras names them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from initcli.initializers.torch import (
 from initcli.parameter import Parameter
 
 _EXACT = 0.03
-"""Relative difference up to which a scale goes by a name."""
+"""Relative difference up to which a scale gets the name of a standard one."""
 _UNIFORM = (RandomUniform, HeUniform, GlorotUniform, LecunUniform)
 _LINEAR: Mapping[type[Initializer], tuple[str, ...]] = {
     RandomNormal: ("stddev",),
@@ -43,7 +43,7 @@ _LINEAR: Mapping[type[Initializer], tuple[str, ...]] = {
     XavierNormal: ("gain",),
     XavierUniform: ("gain",),
 }
-"""Arguments that are multiples of the standard deviation, where the mean is 0."""
+"""Arguments proportional to the standard deviation, if the mean is 0."""
 _NAMES = (("he", 2.0), ("lecun", 1.0))
 """Scales of the fan-in that have a name."""
 
@@ -51,8 +51,8 @@ _NAMES = (("he", 2.0), ("lecun", 1.0))
 def with_variance(parameter: Parameter, variance: float) -> Any:
     """An initializer that gives a kernel a variance, as a spec writes it.
 
-    Uniform and orthogonal initializers stay so. The others become variance scaling by the kernel's
-    fan-in, by its name where there is one, which suits the kernel at other sizes too.
+    Uniform and orthogonal initializers keep their kind. Others become variance scaling by the
+    kernel's fan-in, which also suits other sizes, under a standard name if it has one.
     """
     initializer, shape = parameter.initializer, parameter.shape
     if isinstance(initializer, Orthogonal):
@@ -78,7 +78,7 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
 
 
 def scaled_by(parameter: Parameter, factor: float) -> Any:
-    """An initializer that gives a kernel so many times its standard deviation, for a spec."""
+    """An initializer that multiplies a kernel's standard deviation, as a spec writes it."""
     initializer, distribution = parameter.initializer, parameter.distribution
     scaled = _LINEAR.get(type(initializer), ())
     if scaled and getattr(initializer, "mean", 0.0) == 0:
@@ -94,7 +94,7 @@ def with_arguments(initializer: Initializer, values: Mapping[str, Any]) -> dict[
     own = {
         name: value
         for name, value in initializer.arguments.items()
-        # The axes that a layer sums over are not its author's.
+        # The layer sets the axes that it sums over, not the spec.
         if value != defaults[name] and not name.endswith("_axes")
     }
     return {"type": initializer.type_name, **own, **values}
@@ -115,7 +115,7 @@ def _is_uniform(parameter: Parameter) -> bool:
 
 
 def _rounded(value: float) -> float:
-    """A number rounded to two digits where that changes little, and else to three."""
+    """A number rounded to two digits if that changes little, otherwise to three."""
     short = float(f"{value:.2g}")
     return short if abs(short / value - 1) < 0.005 else float(f"{value:.3g}")
 

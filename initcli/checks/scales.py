@@ -1,4 +1,4 @@
-"""The variance of each kernel that keeps the signal's size at every layer, solved in order."""
+"""Solves, layer by layer, for the kernel variances that keep the signal's size."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from initcli.signal.theory import Theory, alike, distribution_moments
 from initcli.sources.variations import KERNELS
 
 _UNSTABLE = math.log(100)
-"""Change of a signal at the best scale from which on an activation is unstable, as a logarithm."""
+"""Change of a signal at the best scale above which an activation is unstable, as a logarithm."""
 _MAX_SCALE = 9.0
 """Largest scale at which layers are not yet near saturation."""
 _ALIKE = 0.1
-"""Relative difference of two variances of which one does as well as the other."""
+"""Relative difference below which two variances count as equal."""
 _MAX_BIAS = 0.25
-"""Largest share of a mean square that a bias may have."""
+"""Maximum share of the bias in the mean square of the sums."""
 
 
 class Solved(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kernel needs.
+    """The variance that a kernel needs.
 
     Args:
         layer: name of its layer.
         kernel: the kernel.
         variance: variance that its entries need.
-        activation: what follows.
-        critical: the scale that suits that activation.
-        bias: the layer's bias, where it is too large and has to be 0.
+        activation: the activation after it.
+        critical: the best scale for that activation.
+        bias: the layer's bias, if it is too large and must become 0.
         end: whether the kernel ends a residual branch.
     """
 
@@ -51,13 +51,13 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def scale(self) -> float:
-        """The variance as a scale of the fan-in that the layer has."""
+        """The variance times the layer's fan-in."""
         wired = wiring(self.kernel)
         return self.variance * (wired.fans.fan_in if wired else self.kernel.fans.fan_in)
 
     @property
     def is_so(self) -> bool:
-        """Whether the kernel has about that variance already."""
+        """Whether the kernel already has about that variance."""
         moments = distribution_moments(self.kernel)
         if moments is None or abs(moments.mean) > 0.1 * math.sqrt(self.variance):
             return False
@@ -70,17 +70,17 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scales:
-    """Solves for what the kernels of a graph need."""
+    """Solves for the variances that the kernels of a graph need."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
     @cached_property
     def solved(self) -> dict[str, Solved]:
-        """What each kernel needs, by the name of its layer.
+        """The variance that each kernel needs, by the name of its layer.
 
-        Kernels in front of a normalization, of gates and of results are left out, as their size
-        does not matter, and those of recurrent layers and attention, as it is not known.
+        Kernels before a normalization, of gates and of outputs of the model are left out because
+        their size does not matter; those of recurrent layers and attention because it is not known.
         """
         graph = self.graph
         solved: dict[str, Solved] = {}
@@ -109,15 +109,15 @@ class Scales:
             theory.take(step)
             output = step.outputs[0]
             if output not in theory.fields:
-                # Where theory ends, begin anew with what a normalization would give.
+                # Where theory ends, continue as after a normalization.
                 theory.fields[output] = alike(graph.size(output), theory.axes.get(output, (-1,)))
             wanted[output] = self._wanted(theory, wanted, step)
         return solved
 
     def critical(self, index: int, second: float = 1.0) -> Critical | None:
-        """The scale that suits what follows a step, for as many such layers as are in a row.
+        """The best scale for the activation after a step, over all such layers in a row.
 
-        ``second`` is the mean square of the input of the first of them.
+        ``second`` is the mean square of the first layer's input.
         """
         activation = self._activation(index)
         if not activation.is_entrywise:
@@ -127,7 +127,7 @@ class Scales:
         return critical(activation, max(depth, 1), float(f"{second:.2g}"))
 
     def last_mixing(self, tensor: int) -> int | None:
-        """The step with a kernel that sets the size of a tensor, if it is one that is solved."""
+        """The step whose kernel sets the size of a tensor, if that kernel is solved for."""
         graph = self.graph
         while (index := graph.made_by.get(tensor)) is not None:
             step = graph.steps[index]
@@ -152,7 +152,7 @@ class Scales:
         return not (graph.heights[output] == 0 and graph.normalized_later[output])
 
     def _is_gate(self, index: int) -> bool:
-        """Whether a step's output is a factor of something else."""
+        """Whether a step's output is a factor of a product."""
         graph = self.graph
         activated = graph.activated(index)
         if activated is None or activated[0].bounds[0] is None:
@@ -167,7 +167,7 @@ class Scales:
     def _solve(
         self, theory: Theory, wanted: dict[int, float], index: int, kernel: Parameter
     ) -> Solved | None:
-        """Solve v · A + B for the wanted mean square, with B that of the bias."""
+        """Solve v · A + B = wanted for the variance v, with B the mean square of the bias."""
         step = self.graph.steps[index]
         source = step.inputs[0]
         if source not in wanted or source not in theory.fields:
@@ -203,10 +203,10 @@ class Scales:
 
     @cached_property
     def branch_ends(self) -> dict[int, tuple[float, int]]:
-        """The mixing steps that end a branch, with the share of the carried tensor they may add.
+        """The mixing steps that end a branch, with the share of the residual stream they may add.
 
-        Of n residual sums in a row each may add 1/n of the mean square, so that all of them
-        together keep its size; branches side by side share it.
+        Each of n residual sums in a row may add 1/n of the stream's mean square, so that the stream
+        does not grow with n; parallel branches share their part.
         """
         graph = self.graph
         ends: dict[int, tuple[float, int]] = {}
@@ -225,10 +225,10 @@ class Scales:
         return ends
 
     def _wanted(self, theory: Theory, wanted: dict[int, float], step: Step) -> float:
-        """The mean square from which the next kernel goes on.
+        """The mean square that the next kernel aims at.
 
-        What pooling, padding and the like take away stays wanted, so that the next kernel makes up
-        for it.
+        It includes what pooling, padding and similar layers remove, so that the next kernel
+        compensates for them.
         """
         actual = theory.fields[step.outputs[0]].mean_square
         known = [tensor for tensor in step.inputs if tensor in wanted]
@@ -245,7 +245,7 @@ class Scales:
 
 
 def _main_kernel(step: Step) -> Parameter | None:
-    """The kernel whose scale sets that of a step's sums."""
+    """The kernel that sets the scale of a step's sums."""
     if not isinstance(step.layer, core.Dense | einsum.EinsumDense | convolution.Convolution):
         return None
     kernels = [p for p in step.parameters if p.argument in KERNELS]
@@ -253,7 +253,7 @@ def _main_kernel(step: Step) -> Parameter | None:
 
 
 def _mean_square_of_sums(theory: Theory, step: Step, kernel: Parameter) -> float | None:
-    """The mean square before a step's activation, for a kernel of variance 1."""
+    """The mean square before a step's activation if the kernel has variance 1."""
     moments = theory.moments
     theory.moments = lambda p: Weight(0.0, 1.0) if p.path == kernel.path else moments(p)
     try:

@@ -1,4 +1,4 @@
-"""Checks of stored values, and what they look at."""
+"""Base of the checks of stored values, and the evidence that they use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from initcli.stored import Joined, StoredTensor
 from initcli.types import Array, Severity
 
 _NOT_RANDOM = re.compile(r"bias|scale|gamma|beta|mask|mean|variance|freq", re.IGNORECASE)
-"""Last parts of the paths of tensors that start constant, or are computed."""
+"""Last parts of the paths of tensors that start constant or are computed."""
 
 
 class Held(NamedTuple):
@@ -64,9 +64,9 @@ class Held(NamedTuple):
         return has_rows and self.is_float and not is_named
 
     def parts(self, is_meant: Callable[[Iterator[Array]], bool]) -> list[str]:
-        """Names in the file of such parts, where several of its tensors are joined in one.
+        """Names of the parts for which ``is_meant`` is true, if several tensors are joined.
 
-        ``is_meant`` judges a part by its chunks, which are read as it takes them.
+        ``is_meant`` takes the chunks of a part, which are read one by one.
         """
         joined = self.stored.storage
         if not isinstance(joined, Joined):
@@ -81,7 +81,7 @@ class Held(NamedTuple):
 
 
 class Values:
-    """The stored values of a model or of a checkpoint, and what is known of them."""
+    """The stored values of a model or checkpoint, and what is known about them."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -89,7 +89,7 @@ class Values:
 
     @cached_property
     def tensors(self) -> list[Held]:
-        """Every tensor with values that can be read; one that is tied to another only once."""
+        """Every tensor with readable values; tied tensors appear once."""
         owned = {
             each.path: (layer, each)
             for layer in leaves(self.subject.layers)
@@ -111,10 +111,10 @@ class Values:
         elif owned:
             weights = sum(each.parameter.size for each in tensors)
             note = (
-                f"judged: {weights:,} values of {len(tensors):,} of {len(owned):,} stored tensors"
+                f"checked: {weights:,} values of {len(tensors):,} of {len(owned):,} stored tensors"
             )
             if isinstance(self.subject, Checkpoint):
-                note += "; not judged: distributions and signal, as no model is declared"
+                note += "; not checked: distributions and signal, since no model is declared"
             self.notes.append(note)
         return tensors
 
@@ -124,7 +124,7 @@ class Values:
         return {each.path: identify(each.stored, each.measured) for each in self.tensors}
 
     def looks_like(self, tensor: Held) -> Identified:
-        """The initializers that the values of a tensor agree with."""
+        """The initializers that fit the values of a tensor."""
         return self._looks_like[tensor.path]
 
 
@@ -138,7 +138,7 @@ class ValueCheck(Check):
     registered = False
 
     def findings_of(self, values: Values) -> Iterator[Finding]:
-        """What is wrong, in the order of the file."""
+        """The problems of the values, in the order of the file."""
         raise NotImplementedError
 
     def finding_of(
@@ -164,7 +164,7 @@ class ValueCheck(Check):
 
 
 def _standings(model: Model, tensors: Iterable[Held]) -> str:
-    """What the tensors of a file are to those of its configuration, in numbers."""
+    """How many declared tensors a file has, and in which state, as text."""
     wrong = Counter(each.kind for each in model.disagreements)
     seen = Counter(standing(each.parameter, each.measured) for each in tensors)
     total = sum(each.distribution is not None for each in model.parameters) + wrong["shape"]
@@ -179,20 +179,20 @@ def _standings(model: Model, tensors: Iterable[Held]) -> str:
     text = f"of {total:,} declared tensors, {shown}"
     if wrong["unexpected"]:
         text += f"; {wrong['unexpected']:,} of the file not declared"
-    return f"{text}; the signal is not judged, `initcli check config.json` does"
+    return f"{text}; the signal is not checked: `initcli check config.json` does that"
 
 
 def place_of(subject: Subject, layer: BuiltLayer, parameter: Parameter) -> Path:
-    """The place of a tensor: that of its layer, and in a file of weights one of its own.
+    """The path of a tensor's layer, or its own path in a file of weights.
 
-    Blocks of a configuration are equal, and their tensors have one place.
+    The blocks of a configuration are equal, so their tensors share one path.
     """
     path = parameter.path
     return (*layer.path, blocks_as_one(path) if subject.source == "huggingface" else path)
 
 
 def without_values(model: Model) -> Model:
-    """The model as it is declared, with no stored values."""
+    """The model as declared, without stored values."""
 
     def declared(parameter: Parameter) -> Parameter:
         dtype = parameter.dtype if parameter.keeps_dtype else model.dtype

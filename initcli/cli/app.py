@@ -1,6 +1,6 @@
 """The command line: all commands.
 
-Slow imports are made by the command that needs them, so that ``--help`` answers at once.
+Each command makes its own slow imports, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from initcli import __version__
-from initcli.cli import authoring, checking, diff, helping, hist, signals, weights
-from initcli.cli.options import command
+from initcli.cli.helping import Commands
 from initcli.cli.terminal import write
 
 app = typer.Typer(
-    cls=helping.Commands,
+    cls=Commands,
     help="See what weights a neural network really starts with, before training.",
     epilog="`initcli help spec` explains the keys of a spec. `initcli --install-completion fish` "
     "names a shell: bash, zsh, fish, powershell or pwsh; without one it is detected.",
@@ -23,22 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-for each in (
-    weights.summary,
-    hist.hist,
-    weights.identify,
-    diff.diff,
-    weights.export,
-    signals.signal,
-    signals.compare,
-    checking.check,
-    authoring.catalog,
-    authoring.schema,
-    authoring.init,
-    helping.help,
-):
-    app.command(cls=helping.Command)(command(each))
 
 
 @app.callback(invoke_without_command=True)

@@ -87,14 +87,14 @@ def init(
         str, typer.Argument(metavar="[FILE]", help="Output file, or - for standard output.")
     ] = "model.yaml",
     kind: Annotated[
-        Kind, typer.Option(help="Network to start from; tour shows what a spec can say.")
+        Kind, typer.Option(help="Network to start from; tour shows the features of a spec.")
     ] = Kind.tour,
     source: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="CONFIG",
-            help="Write what a config.json of Hugging Face computes, in place of a network.",
+            help="Write the spec of a Hugging Face config.json instead.",
         ),
     ] = None,
     schema: Annotated[
@@ -151,13 +151,13 @@ def _as_json(text: str, schema: bool) -> str:
 
 
 def _spec_of(source: str) -> str:
-    """The spec of a configuration, with the notes on it as comments."""
+    """The spec of a configuration, with its notes as comments."""
     from initcli.errors import SignalError, printable
     from initcli.sources.huggingface.written import spec_text
     from initcli.sources.load import load
 
     model = load(source)
     if model.source != "huggingface":
-        message = f"{printable(source)} is no config.json of Hugging Face"
+        message = f"{printable(source)} is not a Hugging Face config.json"
         raise SignalError(message, "`initcli init --kind` writes other specs to start from")
     return spec_text(model)

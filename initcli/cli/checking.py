@@ -91,7 +91,8 @@ def check(
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
-    Of a file or folder of weights, the values are judged, and held to a config.json beside them.
+    For a file or folder of weights, the stored values are checked, and compared with the
+    config.json next to them, if any.
 
     The signal is measured if that takes at most a few seconds, or with --batch or --draws;
     otherwise it is predicted. The exit status is 1 if there are errors.
@@ -198,7 +199,7 @@ def _save(fixed: Fixed) -> None:
 def _print(
     reports: Sequence[Report], not_read: Mapping[str, InitcliError], format: str, to_stderr: bool
 ) -> None:
-    """Print the findings; to standard error if standard output has a fixed spec."""
+    """Print the findings, to standard error if the fixed spec goes to standard output."""
     from initcli.render import findings
     from initcli.reports.check import CheckReport, check_rows
 

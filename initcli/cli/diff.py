@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from initcli.reports.diff import Change
 
 _SECONDS_PER_WEIGHT = 3e-8
-"""Rough time that one process takes to compare and to measure both values of a weight."""
+"""Rough time, in seconds, for one process to compare and measure both values of a weight."""
 _KINDS = "Files or folders of weights, specs, models, or code as FILE.py:OBJECT, which is run."
 
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help=f"The source before. {_KINDS}")],
-    b: Annotated[str, typer.Argument(metavar="B", help="The source after, of the same or any.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The source after: any of the same kinds.")],
     format: FormatOption = "table",
     filter: Filter = None,
     all: Annotated[bool, typer.Option("--all", help="Do not fold unchanged tensors.")] = False,
@@ -59,10 +59,11 @@ def diff(
 ) -> None:
     """Print what changed from A to B, tensor by tensor.
 
-    Tensors are paired by path or, where no path is in both, by the names, layouts and shapes of
-    Keras and PyTorch; --map settles what is ambiguous. Each pair has its relative L2 change, cosine
-    similarity and largest change, with the statistics of both; a tensor is unchanged where every
-    bit is the same. Values are read, or sampled where a source stores none.
+    Tensors are paired by path or, if A and B have no path in common, by the names, layouts and
+    shapes of Keras and PyTorch; --map pairs those that remain ambiguous. Each pair is shown with
+    its relative L2 change, cosine similarity and largest change, and the statistics of both
+    tensors. A tensor is unchanged if every bit is the same. Values are read, or sampled if a source
+    stores none.
 
     Examples:
       initcli diff model.yaml model.safetensors --exit-code
@@ -75,7 +76,7 @@ def diff(
     first, second = (_subject(each, custom or (), sample=sample) for each in (a, b))
     tensors = aligned(first, second, filter or (), pairs=map or ())
     if tensors and not any(one and two for one, two in tensors):
-        say("no tensor of one source is one of the other, so that nothing is paired")
+        say("the two sources have no tensor in common, so nothing is paired")
     weights = sum(one.size for pair in tensors for one in pair if one)
     bare: list[Change] = []
 

@@ -1,4 +1,4 @@
-"""What is sampled for a command, by which processes, with a progress bar."""
+"""Sampling for a command: how many weights, by which processes, with a progress bar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _SECONDS_PER_WEIGHT = 1e-8
-"""Rough time of one process, which decides how many processes are started."""
+"""Rough time of one process per weight, in seconds, which decides how many processes start."""
 
 
 class Drawing(NamedTuple):
@@ -38,11 +38,11 @@ class Drawing(NamedTuple):
         return ((each, min(each.size, self.max_entries or each.size)) for each in parameters)
 
     def seconds(self, parameters: Iterable[Parameter]) -> float:
-        """Rough time that one process takes."""
+        """Rough time for one process, in seconds."""
         return self.weights(parameters) * _SECONDS_PER_WEIGHT
 
     def workers(self, seconds: float) -> AbstractContextManager[Workers]:
-        """Workers for work that takes one process so long."""
+        """Workers for work that would take one process that many seconds."""
         from initcli.sampling import workers
 
         if self.cluster is not None:
@@ -54,11 +54,13 @@ class Drawing(NamedTuple):
         from initcli.measuring import compiled
         from initcli.measuring.same_values import SameValues
         from initcli.reports.tensors import summaries
+        from initcli.sampling.workers import threads
 
-        compiled.prepare(self.counts(only))
         same = SameValues()
         several = self.workers(self.seconds(only))
-        # Processes start first: they cannot be forked while the thread of the bar runs.
+        if compiled.prepare(self.counts(only)) and self.cluster is None:
+            several = threads(self.jobs)
+        # Start processes first: they cannot be forked while the thread of the bar runs.
         with several as workers, progress(self.weights(only), "weights") as bar:
             for tensor in summaries(
                 model,

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.main
 from typer.core import TyperCommand, TyperGroup
 
+from initcli.cli.options import command
 from initcli.cli.terminal import write
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
 _EXAMPLES = "Examples:\n"
-"""The line of a docstring below which examples stand, one a line."""
+"""The line of a docstring that precedes the examples, one per line."""
+_MODULES = {
+    "summary": "weights",
+    "hist": "hist",
+    "identify": "weights",
+    "diff": "diff",
+    "export": "weights",
+    "signal": "signals",
+    "compare": "signals",
+    "check": "checking",
+    "catalog": "authoring",
+    "schema": "authoring",
+    "init": "authoring",
+    "help": "helping",
+}
+"""The commands, in the order of the help, and the module of each."""
 _SPEC = "spec"
-"""The topic that is no command."""
+"""The help topic that is not a command."""
 
 
 class Command(TyperCommand):
     """A command whose docstring ends in examples, and whose options have groups."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the options; the error for an unknown one says what to write instead."""
+        """Parse the options; the error for an unknown one suggests what to write instead."""
         from typer._click.exceptions import NoSuchOption
 
         try:
@@ -45,7 +64,7 @@ class Command(TyperCommand):
                 formatter.write(f"  {line.strip()}\n")
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Write the arguments, the options of this command alone, and then each group."""
+        """Write the arguments, the options of this command only, and then each group."""
 
         def group(parameter: Any) -> str:
             is_argument = parameter.param_type_name == "argument"
@@ -60,8 +79,32 @@ class Command(TyperCommand):
                 formatter.write_dl([record for record in records if record is not None])
 
 
+class _ByName(Mapping[str, TyperCommand]):
+    """The commands, each made when it is asked for: to make all takes longer than most work."""
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        function = getattr(import_module(f"initcli.cli.{_MODULES[name]}"), name)
+        alone = typer.Typer(
+            add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+        )
+        alone.command(cls=Command)(command(function))
+        made = typer.main.get_command(alone)
+        assert isinstance(made, TyperCommand)
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
 class Commands(TyperGroup):
-    """All commands, and completion for a shell that is named or detected."""
+    """All commands, and completion for a named or detected shell."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _ByName()  # type: ignore[assignment]  # nothing is added to them
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write each command with its whole summary."""
@@ -71,7 +114,7 @@ class Commands(TyperGroup):
             )
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the command line; a shell may be named behind the options of completion."""
+        """Parse the command line; a shell may be named after the completion options."""
         from typer.completion import install_callback, show_callback
 
         callbacks = {"--install-completion": install_callback, "--show-completion": show_callback}

@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from initcli.reports.tensors import TensorSummary
 
 _SECONDS_PER_PICTURE = 0.04
-"""Rough time of one process, which decides how many processes are started."""
+"""Rough time of one process per picture, in seconds, which decides how many processes start."""
 
 _MAX_END = 1e300
-"""Largest end of an axis: the distance of two ends is a number."""
+"""Maximum end of an axis, so that the distance between two ends is finite."""
 
 
 def _bins(text: str) -> int:
@@ -107,16 +107,16 @@ def hist(
         typer.Option(
             metavar="LOW:HIGH",
             parser=_range,
-            help="Ends of the axis of weights, such as -0.1:0.1; what lies beyond is counted.",
-            show_default="all values but few far ones",
+            help="Ends of the axis of weights, such as -0.1:0.1; values beyond are counted.",
+            show_default="all values except a few far ones",
         ),
     ] = None,
     all: Annotated[
         bool,
         typer.Option(
             "--all",
-            help="Give each tensor a panel of its own in the overview; without it, those of equal "
-            "blocks share one where the overview takes several pages.",
+            help="Give each tensor its own panel in the overview. Without it, tensors of equal "
+            "blocks share a panel if the overview would take several pages.",
         ),
     ] = False,
     filter: Filter = None,
@@ -135,8 +135,8 @@ def hist(
 
     Values are sampled, or read where SPEC is a file or folder of weights.
 
-    With --out, save one picture per tensor and an overview, and print the path of each. Several
-    specs get a folder each.
+    With --out, save one picture per tensor and an overview, and print the path of each. Each of
+    several specs gets its own folder.
 
     Examples:
       initcli hist model.yaml
@@ -171,7 +171,7 @@ def hist(
             same_scale=same_scale,
         )
         only = chosen(model, filter)
-        # Values are sampled twice, first to measure them and then to count them.
+        # Values are sampled twice: to measure them, and to count them.
         seconds = 3 * drawing.seconds(only) + len(only) * _SECONDS_PER_PICTURE
         with drawing.workers(seconds) as workers, progress(len(only), "pictures") as bar:
             from initcli.render.gallery import save_histograms
@@ -223,7 +223,7 @@ def _draw(
 
 
 def _folders(specs: Sequence[str], out: str) -> dict[str, Path]:
-    """The folder of each spec: ``out``, or for several specs a folder of its own in it."""
+    """The folder of each spec: ``out``, or a subfolder of it for each of several specs."""
     if len(set(specs)) == 1:
         return dict.fromkeys(specs, Path(out))
     from initcli.files import file_stems

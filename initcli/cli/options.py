@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Loaded = TypeVar("Loaded")
 
 _SCREENS = 3
-"""Screens that a table may fill before repeated blocks are folded."""
+"""Number of screens that a table may fill before repeated blocks are folded."""
 # Groups of options in the help.
 _MODEL, _SAMPLING, _GENERAL = "Model", "Sampling", "General"
 
@@ -70,7 +70,7 @@ class PictureFormat(StrEnum):
 
 
 def picture_format(file: str | None, option: str) -> str:
-    """The format of the picture that an option names a file for; "" without one."""
+    """The format of the picture file that an option names; "" without one."""
     if file is None:
         return ""
     kind = file.rpartition(".")[2].lower()
@@ -86,15 +86,15 @@ Spec = Annotated[
     typer.Argument(
         metavar="SPEC",
         help="A spec (YAML or JSON), a Keras model (.json or .keras), code as FILE.py:OBJECT or "
-        "MODULE:OBJECT, which is run, or - for standard input.",
+        "MODULE:OBJECT (which is run), or - for standard input.",
     ),
 ]
 Specs = Annotated[
     list[str],
     typer.Argument(
         metavar="SPEC...",
-        help="Specs (YAML or JSON), Keras models (.json or .keras), config.json of Hugging Face, "
-        "code as FILE.py:OBJECT or MODULE:OBJECT, which is run, or - for standard input.",
+        help="Specs (YAML or JSON), Keras models (.json or .keras), Hugging Face config.json "
+        "files, code as FILE.py:OBJECT or MODULE:OBJECT (which is run), or - for standard input.",
     ),
 ]
 Stored = Annotated[
@@ -154,7 +154,7 @@ Call = Annotated[
         rich_help_panel=_MODEL,
         metavar="JSON",
         parser=_keywords,
-        help="Keyword arguments of the function or class that SPEC names in code.",
+        help="Keyword arguments, as JSON, for the function or class that SPEC names in code.",
     ),
 ]
 Filter = Annotated[
@@ -173,8 +173,8 @@ All = Annotated[
     bool,
     typer.Option(
         "--all",
-        help="Show every layer. Without it, a table of more than three screens shows the first "
-        "of equal blocks only; in a pipe it always has all.",
+        help="Show every layer. Without it, a table of more than three screens shows only the "
+        "first of equal blocks on a terminal.",
     ),
 ]
 Jobs = Annotated[
@@ -188,7 +188,7 @@ Sample = Annotated[
     typer.Option(
         "--sample",
         rich_help_panel=_MODEL,
-        help="Sample anew a model whose file also stores its weights.",
+        help="Sample new values for a model whose file also stores its weights.",
     ),
 ]
 Weights = Annotated[
@@ -196,7 +196,7 @@ Weights = Annotated[
     typer.Option(
         metavar="FILE",
         rich_help_panel=_MODEL,
-        help="Take the values from a file of weights, and hold them against the model.",
+        help="Take the values from a file of weights, and compare them with the model.",
     ),
 ]
 Pairs = Annotated[
@@ -280,7 +280,7 @@ _SHARED = (
             typer.Option(
                 metavar="NAME=N",
                 rich_help_panel=_GENERAL,
-                help="Raise a limit that a message names. Repeatable.",
+                help="Raise a limit that an error names. Repeatable.",
             ),
         ],
         None,
@@ -301,7 +301,7 @@ _SHARED = (
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn a function into a command with the shared options, which reports its errors."""
+    """Turn a function into a command with the shared options and error reporting."""
 
     @wraps(function)
     def run(*, quiet: bool, limit: list[str] | None, debug: bool, **arguments: Any) -> None:
@@ -346,9 +346,9 @@ class Loading(NamedTuple):
         return model
 
     def weights(self, source: str, *, sample: bool = False) -> Subject:
-        """Load stored weights, else the model, and print the notes.
+        """Load stored weights if there are any, else the model, and print the notes.
 
-        ``sample`` is whether to ignore weights that are stored with their model.
+        ``sample`` ignores weights that are stored with their model.
         """
         if self.file is not None:
             return self._held_to(source, self.file)
@@ -399,10 +399,7 @@ def for_each(
     load: Callable[[str], Loaded],
     do: Callable[[str, Loaded, bool], None],
 ) -> None:
-    """Call ``do(spec, model, is_first)`` for what ``load`` makes of every spec.
-
-    An error in one does not stop the rest.
-    """
+    """Call ``do(spec, load(spec), is_first)`` for every spec; an error does not stop the rest."""
     from initcli.errors import InitcliError
 
     wrong, first = False, True
@@ -424,7 +421,7 @@ def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:
 
 
 def max_lines(*, all: bool) -> int | None:
-    """Lines that a table may have before repeated blocks are folded: three screens; None for any.
+    """Maximum number of lines of a table with unfolded blocks: three screens, or None for any.
 
     ``all`` is the option of that name.
     """
@@ -444,11 +441,11 @@ def report_text(
     """A report in one of the formats, in parts as they are computed.
 
     Args:
-        format: one of :data:`FORMATS`, whose argument alone is called.
-        table: the table for a width, and for ASCII alone or not.
-        record: the record that JSON is made of.
-        rows: the rows of all other formats.
-        first: whether no other report came before this one.
+        format: one of :data:`FORMATS`; only the function for this format is called.
+        table: returns the table for a width in columns, in ASCII only if the flag is set.
+        record: returns the record for JSON.
+        rows: returns the rows for all other formats.
+        first: whether this is the first report of the output.
     """
     if format == "table":
         page, plain = console()

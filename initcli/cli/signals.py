@@ -79,7 +79,7 @@ def signal(
     loss: Annotated[
         Loss | None,
         typer.Option(
-            help="Loss of outputs without an activation; that of softmax and sigmoid is known."
+            help="Loss of outputs without an activation; softmax and sigmoid imply theirs."
         ),
     ] = None,
     settings: Settings = None,
@@ -231,8 +231,8 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="A,B,...",
-            help="Factors of all hidden sizes, such as 0.5,1,2,4: each layer's size against "
-            "width, predicted unless --draws or --batch is given.",
+            help="Factors of all hidden sizes, such as 0.5,1,2,4: how each layer's output depends "
+            "on width; predicted unless --draws or --batch is given.",
         ),
     ] = None,
     scale: Annotated[
@@ -263,16 +263,16 @@ def compare(
     draws: Draws = None,
     theory: Theory = False,
     out: Picture = None,
+    all: All = False,
     settings: Settings = None,
     seed: Seed = None,
     custom: Custom = None,
 ) -> None:
     """Rank initializers, activations, defaults or specs by the signal.
 
-    The rank is by distance: the powers of ten by which the size of the signal,
-    or its sensitivity to a layer, changes at most. CSV and JSON lines have one
-    row per variant, the best first; with --width one row for each figure at
-    each width.
+    Variants are ranked by distance: the largest change of the signal's size, or of
+    its sensitivity to a layer, in powers of ten. CSV and JSON lines have one row per
+    variant, the best first; with --width one row for each figure at each width.
 
     Examples:
       initcli compare model.yaml --kernel-initializer he_normal,glorot_uniform
@@ -320,7 +320,7 @@ def compare(
         )
     compared = comparison.entries
     if width:
-        _report_widths(comparison, format, out)
+        _report_widths(comparison, format, out, max_lines(all=all))
         return
     signals = [each.signal for each in compared]
     for note in dict.fromkeys(n for each in signals for n in (*each.model.notes, *each.notes)):
@@ -340,7 +340,7 @@ def compare(
     picture([(each.label, each.signal) for each in compared])
 
 
-def _report_widths(comparison: Comparison, format: str, out: str | None) -> None:
+def _report_widths(comparison: Comparison, format: str, out: str | None, rows: int | None) -> None:
     """Print the trends of models of several widths, and save their picture."""
     from initcli.reports.width import WidthReport, width_rows
     from initcli.signal.width_sweep import fit_widths
@@ -352,7 +352,6 @@ def _report_widths(comparison: Comparison, format: str, out: str | None) -> None
     def table(width: int, ascii_only: bool) -> RenderableType:
         from initcli.render.width_table import width_tables
 
-        rows = max_lines(all=False)
         return width_tables(sweeps, width=width, ascii_only=ascii_only, max_rows=rows)
 
     write_report(
@@ -385,7 +384,7 @@ def _frameworks(texts: Sequence[str]) -> list[Framework]:
 
 
 def _picture(out: str | None) -> Callable[[Sequence[tuple[str, Signal]]], None]:
-    """A function that saves a picture of signals in a file, whose name says the format."""
+    """A function that saves a picture of signals, in the format of the file's suffix."""
     kind = picture_format(out, "--out")
 
     def save(signals: Sequence[tuple[str, Signal]]) -> None:
@@ -411,7 +410,7 @@ def _inputs(file: str | None, model: Model) -> dict[str, Any]:
 
 @contextmanager
 def _steps(models: int = 1) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar of steps, whose number is known after the first."""
+    """A progress bar for steps, whose number is known after the first step."""
     with ExitStack() as stack:
         bars: list[ProgressBar | NoBar] = []
 

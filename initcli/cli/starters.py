@@ -1,4 +1,4 @@
-"""Specs to start from, and what can be done with specs that are there."""
+"""Specs to start from, and next steps for existing specs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Kind(StrEnum):
 
 
 _HEAD = """\
-# {}. See its weights, what they do to a signal, and what to change:
+# {}. Show its weights, their effect on a signal, and what to change:
 #   initcli summary model.yaml
 #   initcli signal model.yaml
 #   initcli check model.yaml
@@ -35,7 +35,7 @@ initializers:             # recipes: names of your own, for use below
   scaled: {type: VarianceScaling, scale: 2.0, mode: fan_in, distribution: truncated_normal}
 
 layers:
-  # A layer is its type and the arguments that it has in Keras; an initializer is a name, ...
+  # A layer has a type and the arguments of the Keras layer. An initializer is a name, ...
   - {type: Conv2D, filters: 16, kernel_size: 3, activation: relu, kernel_initializer: he_normal}
   - {type: MaxPooling2D, pool_size: 2}
   - {type: Flatten}
@@ -63,7 +63,7 @@ name: model
 input_shape: [784]  # without the batch
 
 layers:
-  # A block repeats its layers. A ReLU halves the mean square, which he_normal makes up for.
+  # A block repeats its layers. A ReLU halves the mean square, and he_normal compensates for it.
   - name: hidden
     repeat: 3
     layers:
@@ -80,7 +80,7 @@ layers:
     filters: 32
     kernel_size: 3
     padding: same
-    use_bias: false  # the normalization adds one
+    use_bias: false  # the normalization has one
     kernel_initializer: he_normal
   - {type: BatchNormalization}
   - {type: ReLU}
@@ -139,7 +139,7 @@ layers:
       - {type: Dense, name: down, units: 256, kernel_initializer: residual}
       - {type: Add, inputs: [attended, down]}
   - {type: LayerNormalization, name: last}
-  - {call: embedding, name: logits, reverse: true}  # the table of tokens once more
+  - {call: embedding, name: logits, reverse: true}  # the tied output layer
 """
 
 _STARTERS = {
@@ -161,7 +161,7 @@ _MAX_BYTES = 1 << 20
 
 
 def specs_here() -> list[str]:
-    """The names of the specs and Keras models in the working folder, of small files alone."""
+    """The names of the specs and Keras models in the working folder, among small files."""
     from initcli.errors import InvalidSpec
     from initcli.sources.read import SPEC_SUFFIXES, read
 
@@ -181,7 +181,7 @@ def specs_here() -> list[str]:
 
 
 def next_steps(specs: list[str]) -> str:
-    """What can be done with specs, as command lines."""
+    """Commands to try with specs, one per line, each with what it shows."""
     from initcli.errors import listed, printable
 
     names = [printable(each) for each in specs]
@@ -190,7 +190,7 @@ def next_steps(specs: list[str]) -> str:
     steps = {
         f"summary {first}": "every tensor: shape, initializer, distribution, values",
         f"hist {first}": "their histograms",
-        f"signal {first}": "what they do to activations and gradients",
+        f"signal {first}": "their effect on activations and gradients",
         f"check {first}": "what to change",
         f"compare {first} --kernel-initializer he_normal,glorot_uniform": "which keeps the signal",
     }

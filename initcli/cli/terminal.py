@@ -1,4 +1,4 @@
-"""Output of the commands: data as wide as the terminal, progress, notes and errors.
+"""Output of the commands: data in the width of the terminal, progress, notes and errors.
 
 Slow imports are made where they are used, so that ``--help`` answers at once.
 """
@@ -33,7 +33,7 @@ _DATA: ContextVar[TextIO | None] = ContextVar("data", default=None)
 
 
 class NoBar:
-    """Replaces a progress bar that nobody would see."""
+    """Replaces a progress bar that would not be visible."""
 
     def advance(self, done: int) -> None:
         """Do nothing."""
@@ -47,7 +47,7 @@ _BAR: ContextVar[ProgressBar | NoBar] = ContextVar("bar", default=NoBar())  # no
 
 
 def without_notices_of_matplotlib() -> None:
-    """Hide what Matplotlib says of its folders where HOME cannot be written: it does without."""
+    """Hide Matplotlib's warnings about its folders if HOME is read-only: it works without them."""
     import logging
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -91,10 +91,12 @@ _MIN_WIDTH, _MAX_WIDTH = 20, 1000
 
 
 def _width(terminal: Console) -> int:
-    """The width in the environment, or else that of the terminal that standard output is."""
+    """The width in the environment, or else that of the terminal; a pipe or file takes all."""
     if "COLUMNS" not in os.environ:
+        if not data_stream().isatty():
+            return _MAX_WIDTH
         with suppress(OSError, ValueError):
-            # A terminal whose size was never set has no columns.
+            # A terminal whose size was never set reports 0 columns.
             if columns := os.get_terminal_size(data_stream().fileno()).columns:
                 return columns
     return terminal.width
@@ -105,7 +107,7 @@ def printed(page: Console, content: RenderableType) -> str:
     with page.capture() as capture:
         page.print(content)
     text = capture.get()
-    if not page.is_terminal:  # padding shows nothing
+    if not page.is_terminal:  # padding is invisible
         text = "\n".join(line.rstrip() for line in text.split("\n"))
     return text if _can_print(text) else _in_ascii(text)
 
@@ -115,7 +117,7 @@ _ASCII: dict[int, str | int | None] = {
     **str.maketrans("‖·−–—×’‘“”′⌈⌉⌊⌋", "|----x''\"\"'[][]"),
     **dict(zip(map(ord, _SIGNS), _SPELLED.split(), strict=True)),
 }
-"""ASCII for signs that do not decompose into it."""
+"""ASCII replacements of characters that do not decompose into ASCII."""
 
 
 def _in_ascii(text: str) -> str:
@@ -188,7 +190,7 @@ def messages(*, quiet: bool, debug: bool) -> Iterator[None]:
         logging.basicConfig()
         logging.getLogger("initcli").setLevel(logging.DEBUG)
     try:
-        # Output of a user's own functions is no data.
+        # Output of a user's own functions must not mix with data.
         with redirect_stdout(sys.stderr):
             yield
     except InitcliError as error:
@@ -205,7 +207,7 @@ def messages(*, quiet: bool, debug: bool) -> Iterator[None]:
 
 
 def data_stream() -> TextIO:
-    """Standard output, to which nothing else is printed during a command."""
+    """Standard output; nothing else is printed to it during a command."""
     return _DATA.get() or sys.stdout
 
 
@@ -224,7 +226,7 @@ def write(content: str | bytes) -> None:
 
 
 def write_own(text: str) -> None:
-    """Write a user's own text; on a terminal without control characters."""
+    """Write a user's own text, without control characters on a terminal."""
     from initcli.errors import printable
 
     if data_stream().isatty():
@@ -233,7 +235,7 @@ def write_own(text: str) -> None:
 
 
 def write_path(path: Path) -> None:
-    """Write a path as a line: its own bytes for a pipe, and printable text on a terminal."""
+    """Write a path as a line: raw bytes to a pipe, printable text to a terminal."""
     from initcli.errors import printable
 
     stream = data_stream()

@@ -65,7 +65,7 @@ def summary(
     spectral: Annotated[
         bool,
         typer.Option(
-            "--spectral", help="Print the spectral norm of each kernel, and the one to aim at."
+            "--spectral", help="Print the spectral norm of each kernel, and the wanted one."
         ),
     ] = False,
     max_draws: MaxDraws = None,
@@ -102,8 +102,8 @@ def summary(
     from initcli.reports.tensors import is_stored, with_spectral_norms
 
     def tensors(model: Subject, only: Sequence[Parameter]) -> Iterable[TensorSummary]:
-        # Code and configurations say the distributions, and may have billions of weights; what is
-        # in memory or in a file is read.
+        # Code and configurations declare distributions and may have billions of weights, so they
+        # are not sampled by default; values in memory or in a file are read.
         declared = model.source in ("python", "huggingface") and not is_stored(model)
         if not theory and (sample or not declared):
             drawn: Iterable[TensorSummary] = drawing.tensors(model, only)
@@ -111,7 +111,7 @@ def summary(
             from initcli.reports.tensors import theory as distributions
 
             drawn = distributions(model, only=only)
-        return with_spectral_norms(drawn) if spectral else drawn
+        return with_spectral_norms(model, drawn) if spectral else drawn
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
@@ -155,7 +155,7 @@ def identify(
     """Print the initializer that each stored tensor looks like.
 
     Rules of Keras, PyTorch, Flax, timm and Hugging Face for the shape are tried first, then
-    distributions with estimated parameters. What fits nothing says so.
+    distributions with estimated parameters. Tensors that fit none are marked.
 
     Examples:
       initcli identify model.safetensors
@@ -215,7 +215,7 @@ def export(
     With --layout torch, names and shapes are those of PyTorch modules with the names of the layers,
     as in nn.Sequential(OrderedDict(dense=nn.Linear(64, 8))).
 
-    With --lsuv, the batch is standard normal; begin with orthogonal kernels (arXiv:1511.06422).
+    With --lsuv, the batch is standard normal; start with orthogonal kernels (arXiv:1511.06422).
 
     Examples:
       initcli export model.yaml --out weights.npz
@@ -247,6 +247,6 @@ def _unit_variance(model: Subject) -> Model:
     from initcli.signal.lsuv import lsuv
 
     if isinstance(model, Checkpoint) or any(each.stored for each in model.parameters):
-        message = "it scales values that are drawn, and these are stored"
+        message = "it scales drawn values, but these are stored"
         raise typer.BadParameter(message, param_hint="--lsuv")
     return lsuv(model)

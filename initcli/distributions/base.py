@@ -37,7 +37,7 @@ class Distribution(msgspec.Struct, frozen=True, tag_field="type", tag=True):
 
     @property
     def atoms(self) -> dict[float, float]:
-        """Values with a positive probability of their own, and this probability."""
+        """Values with a positive probability, and this probability."""
         return {}
 
     def pdf(self, x: Floats) -> Floats:
@@ -58,6 +58,6 @@ class Distribution(msgspec.Struct, frozen=True, tag_field="type", tag=True):
 
     @property
     def extent(self) -> tuple[float, float]:
-        """Finite interval to plot: the support, or mean ± 4 std where that is narrower."""
+        """Finite interval to plot: the support, or mean ± 4 std if that is narrower."""
         low, high = self.support
         return max(low, self.mean - 4 * self.std), min(high, self.mean + 4 * self.std)

@@ -43,7 +43,7 @@ class Constant(Distribution, frozen=True):
 
 
 class Empirical(Distribution, frozen=True):
-    """The entries of a tensor without randomness: sorted ``values``, each equally probable.
+    """The entries of a deterministic tensor: sorted ``values``, all equally probable.
 
     ``name`` is their name in :attr:`text`.
     """

@@ -1,4 +1,4 @@
-"""Distributions of what a function makes of a random number."""
+"""Distributions of functions of a random number."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "reciprocal": (1, np.reciprocal),
     "tan": (1, np.tan),
     "tanh": (1, np.tanh),
+    "abs": (1, np.abs),
+    "sign": (1, np.sign),
     "sigmoid": (1, lambda x: 0.5 * np.tanh(0.5 * x) + 0.5),
     "softplus": (1, lambda x: np.logaddexp(0.0, x)),
     "softplus⁻¹": (1, lambda x: x + np.log(-np.expm1(-x))),
@@ -32,13 +34,16 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "sub": (2, np.subtract),
     "mul": (2, np.multiply),
     "div": (2, np.divide),
+    "pow": (2, np.power),
 }
-"""The functions, each with the number of its arguments."""
+"""The functions, with their numbers of arguments."""
 _INVERSE_SOFTPLUS: Postfix = ("neg", "expm1", "neg", "log", "add")
-_SIGNS = {"add": " + ", "sub": " − ", "mul": "·", "div": "/"}
+_SIGNS = {"add": " + ", "sub": " − ", "mul": "·", "div": "/", "pow": "^"}
 _FAR = 9.0
-"""Standard deviations beyond which a value comes less than once in 10¹⁸."""
+"""Standard deviations that less than one value in 10¹⁸ exceeds."""
 _HALVINGS = 64
+_OUTER, _MUCH = 2.0**-22, 0.01
+"""Share of the base's range at each end, and the share of the variance that is infinite there."""
 
 
 class Image(Distribution, frozen=True):
@@ -62,8 +67,12 @@ class Image(Distribution, frozen=True):
 
     @property
     def support(self) -> tuple[float, float]:
-        low, high = sorted(evaluated(self.function, np.array(self.base.support)).tolist())
-        return low, high
+        first, last = evaluated(self.function, np.array(self.base.support)).tolist()
+        start, stop = self._quarters
+        if start > stop:
+            first, start, last, stop = last, stop, first, start
+        # Rounding can take an end of the base beyond where the function is infinite.
+        return first if first <= start else -math.inf, last if last >= stop else math.inf
 
     @property
     def text(self) -> str:
@@ -82,7 +91,8 @@ class Image(Distribution, frozen=True):
     def cdf(self, x: Floats) -> Floats:
         y = np.asarray(x, np.float64)
         low, high = (np.full(y.shape, end) for end in _ends(self.base))
-        rises = self._rises
+        start, stop = self._quarters
+        rises = start < stop
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
             is_below = (evaluated(self.function, middle) <= y) == rises
@@ -98,10 +108,11 @@ class Image(Distribution, frozen=True):
         out[:] = evaluated(self.function, values)
 
     @property
-    def _rises(self) -> bool:
+    def _quarters(self) -> tuple[float, float]:
+        """g at a quarter and at three quarters of the way through the base."""
         low, high = _ends(self.base)
         first, last = evaluated(self.function, low + (high - low) * np.array([0.25, 0.75]))
-        return bool(first < last)
+        return float(first), float(last)
 
 
 def evaluated(function: Postfix, x: Floats) -> Floats:
@@ -132,7 +143,7 @@ def written(function: Postfix, x: str) -> str:
             stack.append((f"−{inner}" if each == "neg" else f"{each}({inner})", each == "neg"))
         else:
             parts = stack[-2:]
-            if each in ("mul", "div"):
+            if each in ("mul", "div", "pow"):
                 texts = [f"({part})" if is_sum else part for part, is_sum in parts]
             else:
                 texts = [part for part, _ in parts]
@@ -144,14 +155,14 @@ def composed(operation: str, *arguments: Postfix) -> Postfix:
     """The function that applies an operation to the results of others."""
     function = (*(token for each in arguments for token in each), operation)
     first = arguments[0]
-    # x + log(1 − e⁻ˣ) is written so by all who want the inverse of log(1 + eˣ).
+    # x + log(1 − e⁻ˣ) is the usual form of the inverse of log(1 + eˣ).
     if function == (*first, *first, *_INVERSE_SOFTPLUS):
         return (*first, "softplus⁻¹")
     return function
 
 
 def is_monotone(function: Postfix, base: Distribution) -> bool:
-    """Whether a function rises, or falls, over all values of a distribution, and is finite."""
+    """Whether a function is strictly monotone and finite over all values of a distribution."""
     low, high = _ends(base)
     values = evaluated(function, low + (high - low) * np.linspace(0, 1, 1025)[1:-1])
     steps = np.diff(values)
@@ -165,13 +176,20 @@ class _Integrals(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _integrals(base: Distribution, function: Postfix) -> _Integrals:
-    nodes, weights = _quadrature(*_ends(base))
+    low, high = _ends(base)
+    nodes, weights = _quadrature(low, high)
     values = evaluated(function, nodes)
     is_finite = np.isfinite(values)  # A node may be rounded to an end.
     shares, values = (weights * base.pdf(nodes))[is_finite], values[is_finite]
     shares = shares / shares.sum()
     mean = float((shares * values).sum())
-    return _Integrals(mean, math.sqrt(float((shares * (values - mean) ** 2).sum())))
+    squares = shares * (values - mean) ** 2
+    # Where the tails are too heavy, the panels at the ends hold much of the integral.
+    nodes = nodes[is_finite]
+    is_outer = np.minimum(nodes - low, high - nodes) < _OUTER * (high - low)
+    variance = float(squares.sum())
+    is_heavy = squares[is_outer].sum() > _MUCH * variance
+    return _Integrals(mean, math.inf if is_heavy else math.sqrt(variance))
 
 
 def _quadrature(low: float, high: float) -> tuple[Floats, Floats]:
@@ -186,6 +204,6 @@ def _quadrature(low: float, high: float) -> tuple[Floats, Floats]:
 
 
 def _ends(base: Distribution) -> tuple[float, float]:
-    """The interval that holds all values but those that never come."""
+    """The interval of all values, without those that practically never occur."""
     low, high = base.support
     return max(low, base.mean - _FAR * base.std), min(high, base.mean + _FAR * base.std)

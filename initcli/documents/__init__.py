@@ -1,1 +1,1 @@
-"""Texts of specs: YAML and JSON with positions, and edits that keep them."""
+"""Texts of specs: YAML and JSON with positions, and edits that keep the layout."""

@@ -1,4 +1,4 @@
-"""The plain data of one text, and where in the text each of its values stands."""
+"""The plain data of one text, and the position of each value in the text."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
 class Node(NamedTuple):
-    """Where a value, and its key in a mapping, stand in a text, as offsets of characters.
+    """The positions of a value, and of its key in a mapping, as character offsets in a text.
 
-    ``is_block`` marks a YAML mapping or list that is written by indentation, and ``sharing`` a
-    value with an anchor, or an alias of one.
+    ``is_block`` marks a YAML mapping or list in block style, and ``sharing`` a value with an
+    anchor, or an alias.
     """
 
     start: int
@@ -36,11 +36,11 @@ class Node(NamedTuple):
 
 
 Nodes = dict[Path, Node]
-"""The nodes of a text by path. What an alias stands for has none."""
+"""The nodes of a text by path. Values behind an alias have none."""
 
 
 Dialect = Literal["initcli", "keras", "python", "huggingface"]
-"""What a text is written in: a spec, a Keras model, code, or a configuration of transformers."""
+"""The kind of a text: a spec, a Keras model, code, or a configuration of transformers."""
 
 
 class Origin(NamedTuple):
@@ -54,8 +54,8 @@ class Origin(NamedTuple):
 class Document:
     """The data of one text.
 
-    The nodes of a JSON text are found when an error or an edit first asks for them. Data made from
-    several documents says in ``origins`` where each part stands. Changes of the data can be written
+    The nodes of a JSON text are found when an error or an edit first needs them. For data made from
+    several documents, ``origins`` has the place of each part. Changes of the data can be written
     into an editable text, which is YAML or JSON.
     """
 
@@ -109,7 +109,7 @@ class Document:
 def with_values(data: Any, values: Mapping[Path, Any]) -> Any:
     """The data with other values at some paths, an outer path winning over those within it.
 
-    What does not change is shared with the original. A last key need not exist yet.
+    Unchanged parts are shared with the original. The last key of a path may be new.
     """
     if not values:
         return data
@@ -141,11 +141,11 @@ def unparsable(file: str, text: str, offset: int, message: str, remedy: str = ""
 
 
 def repeated_keys(file: str, text: str, repeated: Sequence[tuple[str, int]]) -> InvalidSpec:
-    """The error for keys that stand twice in their mapping, each with its offset."""
+    """The error for duplicate keys of mappings, each with its offset."""
     errors = []
     for key, offset in repeated[: in_force().errors]:
         error = DuplicateKey(
-            f"the key {quoted(key)} stands twice in this mapping", remedy="keep one of the two"
+            f"the key {quoted(key)} occurs twice in this mapping", remedy="keep one of the two"
         )
         error.place = place(file, text, offset)
         errors.append(error)
@@ -153,7 +153,7 @@ def repeated_keys(file: str, text: str, repeated: Sequence[tuple[str, int]]) -> 
 
 
 def _trailer(count: int) -> str:
-    """The trailer shown when the error limit was reached."""
+    """The note shown when the error limit was reached."""
     limit = in_force().errors
     if count < limit:
         return ""
@@ -167,11 +167,11 @@ def too_deep() -> str:
 
 def too_many_values() -> str:
     """The message for a text with more values than the limit."""
-    return f"this has more than {in_force().values:,} values, those of aliases counted"
+    return f"this has more than {in_force().values:,} values, including those of aliases"
 
 
 def too_many_digits(digits: int) -> str:
-    """The message for a whole number with too many digits; empty within the limit."""
+    """The message for an integer with too many digits; "" within the limit."""
     if digits <= DIGITS:
         return ""
-    return f"this number has {digits:,} digits, and {DIGITS} are allowed"
+    return f"this number has {digits:,} digits, but {DIGITS} are allowed"

@@ -1,8 +1,9 @@
 """Edits of a YAML or JSON text that keep its comments, layout and line ends.
 
-A value is replaced where it stands, and a new key goes behind the last key of its mapping. What is
-shared by an anchor, an alias or a merge key (``<<``) is not edited, since the edit would reach
-other places too. The new text is read again and compared with what it must say before it is used.
+A value is replaced in place, and a new key follows the last key of its mapping. Values that are
+shared by an anchor, an alias or a merge key (``<<``) are not edited, because the edit would also
+change other places. The new text is parsed again and compared with the wanted data before it is
+used.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ from initcli.errors import InitcliError, InvalidSpec, Path, printable
 
 
 class Change(NamedTuple):
-    """The value that the key at the end of ``path`` gets."""
+    """A new value for the key at the end of ``path``."""
 
     path: Path
     value: Any
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """The changes with one for each place: the last."""
+    """The last change for each place."""
     return tuple({change.path: change for change in changes}.values())
 
 
 class CannotEdit(InitcliError):
-    """A change that cannot be made to a text without harm."""
+    """A change that cannot be made to a text safely."""
 
 
 class _Edit(NamedTuple):
-    """A range of a text and what takes its place."""
+    """A range of a text, and its replacement."""
 
     start: int
     end: int
@@ -49,7 +50,7 @@ def edited(text: str, file: str, changes: Iterable[Change]) -> str:
 
     Raises:
         CannotEdit: a path does not lead to a key of a mapping, its value is shared, or the new
-            text would not say what it must.
+            text would not have the wanted data.
         InvalidSpec: the text does not parse.
     """
     document = parse_text(text, file)
@@ -68,7 +69,7 @@ def edited(text: str, file: str, changes: Iterable[Change]) -> str:
             edits += _replacement(text, document.nodes[path], write(value))
         else:
             added[path[:-1]].append(f"{write(path[-1])}: {write(value)}")
-    # Where an inner and an outer mapping end at the same place, the inner key goes first.
+    # If an inner and an outer mapping end at the same place, the inner key comes first.
     for path in sorted(added, key=len, reverse=True):
         edits += _addition(document, path, added[path])
     pieces, done = [], 0
@@ -81,7 +82,7 @@ def edited(text: str, file: str, changes: Iterable[Change]) -> str:
     except InvalidSpec:
         is_right = False
     if not is_right:
-        message = f"{printable(file)} is written in a way that these changes would break"
+        message = f"these changes would break the layout of {printable(file)}"
         raise CannotEdit(f"{message}; make them by hand")
     return new
 
@@ -102,7 +103,7 @@ def _holder(document: Document, path: Path) -> dict[str, Any]:
 def _refuse_shared(
     document: Document, path: Path, is_present: bool, anchors: Sequence[int]
 ) -> None:
-    """Raise CannotEdit where the value at a path is shared by an anchor, an alias or a merge."""
+    """Raise CannotEdit if the value at a path is shared by an anchor, an alias or a merge."""
     *outer, own = (document.nodes.get(path[:length]) for length in range(len(path) + 1))
     shared = next((length for length, node in enumerate(outer) if node and node.sharing), None)
     if shared is None and own is None and is_present:
@@ -116,7 +117,7 @@ def _refuse_shared(
 
 
 def _is_same(a: Any, b: Any) -> bool:
-    """Whether two values are equal in every type, so that 1 is not 1.0."""
+    """Whether two values and all their types are equal, so that 1 differs from 1.0."""
     return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 
@@ -127,7 +128,7 @@ def _replacement(text: str, node: Node, new: str) -> list[_Edit]:
     colon = COLON.match(text, node.key[1]) if node.is_block and node.key else None
     if colon is None:
         return [_Edit(node.start, node.end, new)]
-    # The value stands below its key, behind which there may be a comment.
+    # The value is below its key, which a comment may follow.
     line_end = _line_end(text, colon.end())
     return [
         _Edit(colon.end(), colon.end(), f" {new}"),
@@ -168,7 +169,7 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _line_end(text: str, at: int) -> int:
-    """Where the line ends that holds an offset, before its line break."""
+    """The end of the line at an offset, before its line break."""
     end = text.find("\n", at)
     end = len(text) if end < 0 else end
     return end - (end > at and text[end - 1] == "\r")

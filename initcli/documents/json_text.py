@@ -21,7 +21,7 @@ from initcli.limits import DIGITS, NESTING, in_force, remedy
 
 
 def looks_like_json(text: str) -> bool:
-    """Whether a text begins as JSON does; a YAML flow mapping seldom quotes its first key."""
+    """Whether a text begins like JSON; a YAML flow mapping rarely quotes its first key."""
     return _BEGINNING.match(text) is not None
 
 
@@ -60,7 +60,7 @@ _TOKENS = re.compile(_STRING + r"|[\[{\]},]|[^\s\[{\]},:\"]++", re.DOTALL)
 
 
 def _exceeded_limit(text: str) -> tuple[int, str, str] | None:
-    """Offset, message and remedy where a text exceeds a limit, before anything is built."""
+    """Offset, message and remedy if a text exceeds a limit, before anything is built."""
     limits = in_force()
     depth = 0
     for match in _BRACKETS.finditer(text):
@@ -70,7 +70,7 @@ def _exceeded_limit(text: str) -> tuple[int, str, str] | None:
                 return match.start(1), too_deep(), ""
         elif match[1]:
             depth -= 1
-    # Few texts come near the other limits and need the slower scan.
+    # Only texts near the other limits need the slower scan.
     is_small = sum(map(text.count, ",[{")) < limits.values
     if is_small and not re.search(f"[0-9]{{{DIGITS + 1}}}", text):
         return None

@@ -1,8 +1,8 @@
 """YAML texts, read as a stream of events and never as objects.
 
-No tag can build anything. Depth, aliases and size are bounded before they are expanded. Scalars
+Tags cannot construct objects. Depth, aliases and size are checked before they are expanded. Scalars
 follow the core schema of YAML 1.2.1 (https://yaml.org/spec/1.2.1/#id2804923), where ``1e-3`` is a
-number and ``no`` a text.
+number and ``no`` a string.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _Refused(Exception):
 
 
 class _Builder:
-    """Builds plain data from events with a stack, so that depth costs no recursion."""
+    """Builds plain data from events with a stack instead of recursion."""
 
     def __init__(self, text: str) -> None:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -98,7 +98,9 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 self.documents += 1
                 if self.documents > 1:
-                    raise _Refused(event, "a spec is one YAML document, and here a second begins")
+                    raise _Refused(
+                        event, "a spec is a single YAML document, but a second begins here"
+                    )
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
                 self._end(event)
             elif self.path and self.path[-1] is _NO_KEY:
@@ -129,7 +131,7 @@ class _Builder:
         here = tuple(self.path)
         if not self.nodes[here].is_block:
             self.end = event.end_mark.index
-        # The end of a block lies behind blank lines and comments: its last value ends it.
+        # The end event of a block is after blank lines and comments, so its last value ends it.
         self.nodes[here] = self.nodes[here]._replace(end=self.end)
         if anchor is not None:
             self.anchors[anchor] = (value, self.values - before)
@@ -138,7 +140,7 @@ class _Builder:
             sources = value.pop(_MERGE)
             for source in reversed(sources if isinstance(sources, list) else [sources]):
                 if not isinstance(source, dict):
-                    raise _Refused(event, "what '<<' merges must be a mapping, or a list of them")
+                    raise _Refused(event, "'<<' must merge a mapping, or a list of mappings")
                 merged |= source
             own = dict(value)
             value.clear()
@@ -153,7 +155,7 @@ class _Builder:
         self._advance()
 
     def _put(self, event: Any, value: Any, size: int) -> None:
-        """Put a value where the open mapping or list expects it."""
+        """Add a value to the open mapping or list."""
         self.values += size
         if self.values > self.limits.values:
             raise _Refused(event, too_many_values(), remedy("values", self.values))
@@ -194,7 +196,7 @@ class _Builder:
 
     def _key(self, event: Any) -> None:
         if not isinstance(event, yaml.ScalarEvent):
-            raise _Refused(event, "a key is a plain text, not a mapping, a list or an alias")
+            raise _Refused(event, "a key must be a plain string, not a mapping, a list or an alias")
         self.path[-1] = event.value
         self.key = _span(event)
         if tuple(self.path) in self.nodes:
@@ -206,11 +208,12 @@ def _span(event: Any) -> tuple[int, int]:
 
 
 COLON = re.compile(r"\s*:")
-"""What stands between a key and its value."""
+"""The text between a key and its value."""
 _NO_KEY = object()
 _CORE = "tag:yaml.org,2002:"
 _PYTHON = f"{_CORE}python/"
-"""Prefix of PyYAML's tags. Those of plain values are read: Keras's ``to_yaml()`` writes them."""
+"""Prefix of PyYAML's tags. Those of plain values are read, because Keras's ``to_yaml()`` writes
+them."""
 _COLLECTIONS = (
     *(None, "!", f"{_CORE}map", f"{_CORE}seq"),
     *(f"{_PYTHON}tuple", f"{_PYTHON}list", f"{_PYTHON}dict"),

@@ -1,6 +1,6 @@
 """Default initializers of frameworks, for parameters without an initializer in the spec.
 
-Layers have the parameters of Keras; a framework gives them the initializers of its own counterpart.
+Layers have the parameters of Keras, with the initializers of the framework's counterpart.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def with_defaults(
         The parameters, and notes on how the framework differs from Keras.
 
     Raises:
-        ArgumentError: a layer has an argument that only another framework has.
+        ArgumentError: a layer has an argument of another framework.
     """
     given = list(parameters)
     groups: dict[tuple[int, str], list[Parameter]] = {}

@@ -15,9 +15,9 @@ from initcli.types import CODES
 Parameters = Mapping[str, Parameter]
 """The parameters of one layer, by their names within it."""
 Rule = Callable[[Layer, Parameters], Mapping[str, Initializer]]
-"""From a layer and its parameters to the initializers of some of them."""
+"""Maps a layer and its parameters to the initializers of some of them."""
 Note = str | Callable[[Layer, Parameters], str]
-"""How the framework differs from Keras, or a function that says so of a layer and its parameters
+"""A note on a difference from Keras, or a function that returns one for a layer and its parameters
 without an initializer in the spec; "" for no difference."""
 
 SAME_EVERYWHERE = (
@@ -37,9 +37,9 @@ class Defaults:
     """The default initializers of a framework.
 
     Weights that are summed over get the initializer of ``kernel``, and biases that of ``bias`` for
-    the kernel before them. ``rules`` override this by layer type, and apply to derived types.
-    ``layers`` are the types that the framework has, besides those with a rule; ``notes`` explain
-    how it differs from Keras. To add a framework, derive a class in a module of this package.
+    the preceding kernel. ``rules`` override this by layer type, including derived types. ``layers``
+    are further types that the framework has; ``notes`` explain how it differs from Keras. To add a
+    framework, derive a class in a module of this package.
     """
 
     name: ClassVar[str]
@@ -103,7 +103,7 @@ class Defaults:
 
 
 def fan_axes(kernel: Parameter) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """The axes that make up the fans of a kernel; None if Keras's rule gives the same fans."""
+    """The axes that form the fans of a kernel; None if Keras's rule gives the same fans."""
     inputs, outputs = kernel.contracts or (), kernel.produces or ()
     fans = (math.prod(kernel.shape[axis] for axis in axes) for axes in (inputs, outputs))
     if compute_fans(kernel.shape) == tuple(fans):
@@ -117,7 +117,7 @@ def padded(layer: Layer, table: Initializer) -> Mapping[str, Initializer]:
 
 
 def two_convolutions(name: str) -> Note:
-    """The note on separable convolutions, which the framework of that name has not."""
+    """The note on separable convolutions, which the framework lacks."""
     text = f"{name} has no separable convolution; it starts as two"
     bias = ", of which the first would have a bias as well"
     return lambda layer, parameters: text + bias * ("bias" in parameters)
@@ -129,5 +129,5 @@ def only_keras_renormalizes(layer: Layer, parameters: Parameters) -> str:
 
 
 def of_type(entries: Mapping[type[Layer], Any], layer: Layer, default: Any) -> Any:
-    """The entry of the layer's type, or of the nearest that it derives from."""
+    """The entry of the layer's type, or of its nearest base type."""
     return next((entries[cls] for cls in type(layer).__mro__ if cls in entries), default)

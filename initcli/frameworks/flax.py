@@ -50,7 +50,7 @@ def _table(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
 
 
 def _recurrent(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer]:
-    """Each gate has matrices of its own: LeCun normal for the input, orthogonal for the state."""
+    """Each gate has its own matrices: LeCun normal for the input, orthogonal for the state."""
     units, width = parameters["recurrent_kernel"].shape
     gates = width // units
     kernel: Initializer = Orthogonal()
@@ -58,7 +58,7 @@ def _recurrent(layer: Layer, parameters: Parameters) -> Mapping[str, Initializer
 
 
 def _cell(name: str, biases: str) -> Note:
-    """The note on a recurrent cell: how it differs in its biases, or that it always has one."""
+    """The note on a recurrent cell: how its biases differ, or that it always has one."""
 
     def note(layer: Layer, parameters: Parameters) -> str:
         if biases and "bias" in parameters:
@@ -72,8 +72,8 @@ def _conv_lstm(layer: Layer, parameters: Parameters) -> str:
     if "conv_lstm_cell/bias" not in parameters:
         return ""
     return (
-        "flax's ConvLSTMCell has two biases, of zeros both, and adds 1 to its forget gate instead "
-        "of starting a bias there"
+        "flax's ConvLSTMCell has two zero biases, and adds 1 to its forget gate instead of "
+        "initializing its bias with 1"
     )
 
 
@@ -132,17 +132,17 @@ class Flax(Defaults):
         cells.Gated: _recurrent,
         recurrent.ConvLSTM: lambda *_: {},
         activation.PReLU: lambda *_: {"alpha": Constant(value=0.01)},
-        # N(0, 1), whose length no power iteration has set yet.
+        # N(0, 1), not yet normalized by a power iteration.
         wrappers.SpectralNormalization: lambda *_: {"vector_u": RandomNormal(mean=0.0, stddev=1.0)},
-        # Ones, which are not the norm of the kernel.
+        # Ones, not the norm of the kernel.
         wrappers.WeightNormalization: lambda *_: {"g": Ones()},
     }
     notes: ClassVar[Mapping[type[Layer], Note]] = {
         cells.LSTMWeights: _cell(
-            "LSTMCell", "a bias on the state's side alone, without a one for the forget gate"
+            "LSTMCell", "a bias only for the state, without a 1 for the forget gate"
         ),
         cells.GRUWeights: _cell(
-            "GRUCell", "one bias a gate, and a second for the candidate's state"
+            "GRUCell", "one bias per gate, and a second for the candidate's state"
         ),
         cells.SimpleRNNWeights: _cell("SimpleCell", ""),
         recurrent.ConvLSTM: _conv_lstm,
@@ -158,10 +158,10 @@ class Flax(Defaults):
         embedding.ReversibleEmbedding: _reversible,
         normalization.BatchNormalization: only_keras_renormalizes,
         wrappers.SpectralNormalization: (
-            "flax's SpectralNorm keeps a sigma of 1 beside u, divides every kernel of its layer, "
-            "and holds them divided once already"
+            "flax's SpectralNorm also has a sigma of 1, and divides every kernel of its layer, "
+            "once already at initialization"
         ),
         wrappers.WeightNormalization: (
-            "flax's WeightNorm holds its layer's kernel over its norm already"
+            "flax's WeightNorm stores its layer's kernel already divided by its norm"
         ),
     }

@@ -107,13 +107,13 @@ def _gru(layer: Layer, parameters: Parameters) -> str:
 
 
 def _packed(layer: Layer, parameters: Parameters) -> str:
-    """How torch.nn.MultiheadAttention differs."""
+    """The differences of torch.nn.MultiheadAttention."""
     notes: list[str] = []
     names = [f"{name}/kernel" for name in _PACKED]
     shapes = [parameters[name].shape for name in names if name in parameters]
     if len(shapes) == 3 and len({shape[0] for shape in shapes}) == 1:
         notes.append(
-            "torch's MultiheadAttention holds query, key and value in one in_proj_weight, whose "
+            "torch's MultiheadAttention packs query, key and value in one in_proj_weight, whose "
             "fan-out counts all three"
         )
     if any(math.prod(shape[1:]) != shapes[0][0] for shape in shapes):
@@ -127,7 +127,7 @@ def _packed(layer: Layer, parameters: Parameters) -> str:
 
 def _one_alpha(layer: Layer, parameters: Parameters) -> str:
     sizes = [size for size in parameters["alpha"].shape if size > 1]
-    return "torch's PReLU has one alpha, or one a channel" if len(sizes) > 1 else ""
+    return "torch's PReLU has one alpha, or one per channel" if len(sizes) > 1 else ""
 
 
 def _reversible(layer: Layer, parameters: Parameters) -> str:
@@ -182,6 +182,6 @@ class Torch(Defaults):
         embedding.ReversibleEmbedding: _reversible,
         normalization.BatchNormalization: only_keras_renormalizes,
         wrappers.SpectralNormalization: (
-            "torch's spectral_norm keeps a v beside u, both after 15 power iterations"
+            "torch's spectral_norm has v in addition to u, both after 15 power iterations"
         ),
     }

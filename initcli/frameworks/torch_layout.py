@@ -1,7 +1,7 @@
 """PyTorch's names and layouts of weights (``torch/nn/modules``, 2.13).
 
-Gates of an LSTM stand in the same order in both; those of a GRU are update, reset, new in Keras and
-reset, update, new in PyTorch. Where PyTorch has two biases that act as their sum, the second is 0.
+The gates of an LSTM have the same order in both; those of a GRU are update, reset, new in Keras and
+reset, update, new in PyTorch. If PyTorch has two biases that act as their sum, the second is 0.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from initcli.types import Array, Size, TensorDtype
 
 
 class NoCounterpart(Exception):
-    """PyTorch has no module with these weights; the text says why, or is empty."""
+    """PyTorch has no module with these weights; the message is the reason, or empty."""
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One tensor of a file: its name and shape, and how it is made.
+    """One tensor of a file: its name, its shape, and the conversion of its values.
 
-    ``convert`` takes the values of each of ``sources``, in Keras's layout; None where there is one
-    and its values stay as they are.
+    ``convert`` takes the values of each of ``sources``, in Keras's layout; None if there is a
+    single source whose values stay unchanged.
     """
 
     name: str
@@ -50,7 +50,7 @@ Rule = Callable[[Layer, Parameters], Iterator[Entry]]
 
 
 def kernel_to_torch(values: Array) -> Array:
-    """(window, in, out), or (window, out, in) of a transposed convolution, with both ends first."""
+    """(window, in, out), or (window, out, in) of a transposed convolution, with both axes first."""
     return np.moveaxis(values, (-1, -2), (0, 1))
 
 
@@ -69,7 +69,7 @@ def torch_shapes(shape: Size) -> list[Size]:
 
 
 def swapped_gates(values: Array) -> Array:
-    """The last axis, of three equal parts, with the first two exchanged."""
+    """Values with the first two of three equal parts of the last axis exchanged."""
     update, reset, new = np.split(values, 3, axis=-1)
     return np.concatenate([reset, update, new], axis=-1)
 
@@ -77,8 +77,8 @@ def swapped_gates(values: Array) -> Array:
 class FromTorch(msgspec.Struct, frozen=True):
     """Entries of a PyTorch kernel in Keras's layout and ``shape``.
 
-    ``image`` is the shape, with the channels last, of the image whose flattened entries are the
-    rows; None for others.
+    ``image`` is the channels-last shape of the image whose flattened entries are the rows; None for
+    others.
     """
 
     base: Storage
@@ -114,29 +114,6 @@ class FromTorch(msgspec.Struct, frozen=True):
         return entries
 
 
-class Part(msgspec.Struct, frozen=True):
-    """Entries of a tensor that lie one after another, ``size`` of ``total`` from ``begin`` on."""
-
-    base: Storage
-    begin: int
-    size: int
-    total: int
-
-    @property
-    def is_sequential(self) -> bool:
-        """Whether a part can be read only after all parts before it."""
-        return self.base.is_sequential
-
-    @property
-    def bytes(self) -> int:
-        """Bytes that the values take in the file."""
-        return self.base.bytes * self.size // max(self.total, 1)
-
-    def read(self, start: int, stop: int) -> Array:
-        """Entries in row order."""
-        return self.base.read(self.begin + start, self.begin + stop)
-
-
 class BothBiases(msgspec.Struct, frozen=True):
     """Keras's bias of a recurrent layer: the sum of PyTorch's two, or those of a GRU as rows."""
 
@@ -148,7 +125,7 @@ class BothBiases(msgspec.Struct, frozen=True):
 
     @property
     def dtype(self) -> TensorDtype:
-        """The dtype of the entries: sums of narrow ones that NumPy lacks are of float32."""
+        """The dtype of the entries; sums of narrow dtypes that NumPy lacks are float32."""
         dtypes = {self.inputs.dtype, self.hidden.dtype}
         if len(dtypes) == 1 and (self.is_gru or dtypes <= {"float16", "float32", "float64"}):
             return cast(TensorDtype, self.inputs.dtype)
@@ -176,7 +153,7 @@ def torch_entries(layer: Layer, parameters: Parameters) -> list[Entry]:
     """The tensors of the PyTorch module with the weights of a layer.
 
     Raises:
-        NoCounterpart: there is none.
+        NoCounterpart: there is no such module.
     """
     rule = of_type(_RULES, layer, None)
     if rule is None:
@@ -238,7 +215,7 @@ def _table(layer: Layer, parameters: Parameters) -> Iterator[Entry]:
 
 
 def _affine(layer: Layer, parameters: Parameters) -> Iterator[Entry]:
-    """BatchNorm, LayerNorm and GroupNorm, which have a weight wherever they have a bias."""
+    """BatchNorm, LayerNorm and GroupNorm, which have a weight if they have a bias."""
     gamma, beta = parameters.get("gamma"), parameters.get("beta")
     if gamma is not None:
         yield _kept("weight", gamma)
@@ -283,7 +260,7 @@ _PACKED = ("query", "key", "value")
 
 
 def _multi_head(layer: Layer, parameters: Parameters) -> Iterator[Entry]:
-    """MultiheadAttention: one matrix for query, key and value where they have the same features."""
+    """MultiheadAttention: one matrix for query, key and value if they have the same features."""
     kernels = [parameters[f"{name}/kernel"] for name in _PACKED]
     out = parameters["attention_output/kernel"]
     features = kernels[0].shape[0]
@@ -311,10 +288,10 @@ def _projections(*kernels: Array) -> Array:
 
 
 def _slopes(layer: Layer, parameters: Parameters) -> Iterator[Entry]:
-    """PReLU, with one slope, or one a channel."""
+    """PReLU, with one slope, or one per channel."""
     alpha = parameters["alpha"]
     if sum(size > 1 for size in alpha.shape) > 1:
-        raise NoCounterpart("its PReLU has one alpha, or one a channel")
+        raise NoCounterpart("its PReLU has one alpha, or one per channel")
     yield Entry("weight", (alpha.size,), (alpha,))
 
 

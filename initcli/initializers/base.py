@@ -41,7 +41,7 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     aliases: ClassVar[tuple[str, ...]] = ()
     """Names besides the class name and its snake_case form."""
     registered: ClassVar[bool] = True
-    """Whether a spec can name this class; subclasses are registered unless they say otherwise."""
+    """Whether a spec can name this class; subclasses are registered unless they set it to False."""
     counts_fans: ClassVar[bool] = False
     """Whether the distribution depends on the fans."""
 
@@ -78,7 +78,7 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
     @property
     def fills_whole(self) -> bool:
-        """Whether entries depend on one another, so that only :meth:`tensor` can make them."""
+        """Whether entries depend on each other, so that only :meth:`tensor` can make them."""
         return False
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
@@ -96,13 +96,13 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
         return 1
 
     def spectral_norm(self, shape: Size, rows: tuple[int, ...]) -> float | None:
-        """About the spectral norm of the tensor as a matrix; None if it is not known.
+        """The approximate spectral norm of the tensor as a matrix; None if it is not known.
 
-        By default entries are independent draws of the distribution, if :meth:`fill` says so too.
+        The default is for independent draws of the distribution, as the default :meth:`fill` makes.
 
         Args:
-            shape: of the tensor.
-            rows: axes that form the rows of the matrix, in rising order; the others its columns.
+            shape: shape of the tensor.
+            rows: axes that form the rows of the matrix, in rising order; the others form columns.
         """
         distribution = self.distribution_for(shape)
         is_independent = type(self).fill is Initializer.fill and self.copies(shape) == 1
@@ -140,7 +140,7 @@ class Initializer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
 
 
 class Undrawn(Initializer, frozen=True, kw_only=True):
-    """Stands for an initializer that is not known, so that nothing can be drawn."""
+    """Stands for an unknown initializer, from which nothing can be drawn."""
 
     registered = False
 
@@ -149,7 +149,7 @@ class Undrawn(Initializer, frozen=True, kw_only=True):
 
 
 class Undeclared(Undrawn, frozen=True, kw_only=True):
-    """The initializer of a tensor of which only the stored values are known."""
+    """The initializer of a tensor that is known only by its stored values."""
 
     registered = False
 

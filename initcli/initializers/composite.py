@@ -19,7 +19,7 @@ from initcli.types import ArgumentError, PositiveInt, ShapeError, Size, doc, sha
 class Joined(Whole, frozen=True, kw_only=True):
     """Slices of the last axis, of the given ``sizes``, filled by one initializer each.
 
-    The first of ``parts`` is the one named in the spec; ``remark`` names what was made of it.
+    The first of ``parts`` is the one named in the spec; ``remark`` names the combination.
     """
 
     registered = False
@@ -61,7 +61,7 @@ class Joined(Whole, frozen=True, kw_only=True):
 
 
 class Rescaled(Initializer, frozen=True, kw_only=True):
-    """A multiple of what another initializer, that of the spec, gives; see ``parametrization``."""
+    """A multiple of the initializer in the spec; see ``parametrization``."""
 
     registered = False
 
@@ -112,10 +112,10 @@ class Rescaled(Initializer, frozen=True, kw_only=True):
 
 
 def unit_forget_bias(initializer: Initializer, units: int, before: int = 1) -> Joined:
-    """The bias of an LSTM by the gates input, forget, cell and output, with ones for the second.
+    """The bias of an LSTM for the gates input, forget, cell and output, with ones for the second.
 
-    Jozefowicz et al. 2015, PMLR 37:2342–2350. Like Keras it fills at once the last two gates, and
-    the ``before`` blocks of ``units`` that precede the forget gate.
+    Jozefowicz et al. 2015, PMLR 37:2342–2350. As in Keras, the last two gates are filled together,
+    as are the ``before`` blocks of ``units`` entries that precede the forget gate.
     """
     return Joined(
         parts=(initializer, Ones(), initializer),
@@ -136,7 +136,7 @@ def per_gate(initializer: Initializer, gates: int, units: int) -> Joined:
 
 
 class Multiple(Initializer, frozen=True, kw_only=True):
-    """What another initializer draws, times a ``factor`` that was found on data."""
+    """The draw of another initializer, times a ``factor`` that was found on data."""
 
     registered = False
 
@@ -183,8 +183,8 @@ class Multiple(Initializer, frozen=True, kw_only=True):
 class ICNR(Whole, frozen=True, kw_only=True):
     """The kernel of a sub-pixel convolution that starts as nearest-neighbor upsampling.
 
-    Of a kernel (k…, in, out) with d spatial axes, out / scaleᵈ filters are drawn and each is
-    repeated for the scaleᵈ pixels that it becomes (Aitken et al. 2017, arXiv:1707.02937).
+    For a kernel (k…, in, out) with d spatial axes, out / scaleᵈ filters are drawn, and each is
+    repeated for scaleᵈ pixels (Aitken et al. 2017, arXiv:1707.02937).
     """
 
     aliases = ("icnr",)
@@ -233,11 +233,11 @@ class ICNR(Whole, frozen=True, kw_only=True):
 
 
 class Chrono(Whole, frozen=True, kw_only=True):
-    """The bias of an LSTM for long memories, by the gates input, forget, cell and output.
+    """The bias of an LSTM for long memories, for the gates input, forget, cell and output.
 
     The forget gate's bias is log u with u ~ U(1, ``max_time`` − 1), the input gate's −log u with
     the same u, and that of the others 0 (Tallec & Ollivier 2018, arXiv:1804.11188, equation 16).
-    ``unit_forget_bias`` adds nothing to it.
+    ``unit_forget_bias`` has no effect on it.
     """
 
     max_time: Annotated[
@@ -321,8 +321,8 @@ class ZeroRow(Initializer, frozen=True, kw_only=True):
 class NormOf(Whole, frozen=True, kw_only=True):
     """The Euclidean norm over all axes but the last of ``source``, a parameter of the same layer.
 
-    ``values`` returns that parameter, ``count`` of whose entries make up a norm, and
-    ``source_distribution`` is the distribution of its entries.
+    ``values`` returns that parameter. A norm is over ``count`` of its entries, whose distribution
+    is ``source_distribution``.
     """
 
     registered = False

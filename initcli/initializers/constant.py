@@ -44,7 +44,7 @@ class Constant(Initializer, frozen=True, kw_only=True):
 class Identity(Initializer, frozen=True, kw_only=True):
     """A matrix with ``gain`` on its diagonal and 0 elsewhere.
 
-    A share of 1/max(r, c) of the entries of an r × c matrix is ``gain``, or 1/min(r, c) if
+    In an r × c matrix, a fraction 1/max(r, c) of the entries is ``gain``, or 1/min(r, c) if
     ``repeated``.
     """
 
@@ -79,9 +79,9 @@ class Identity(Initializer, frozen=True, kw_only=True):
 
 
 class Dirac(Initializer, frozen=True, kw_only=True):
-    """A convolution that passes its input on: 1 from channel i to channel i at the kernel's center.
+    """A convolution that returns its input: 1 from channel i to channel i at the kernel's center.
 
-    Kernels are (k…, in, out), and the center of an axis of size k is k // 2. A share of
+    Kernels are (k…, in, out), and the center of an axis of size k is k // 2. A fraction
     groups · min(in, out/groups) / size of the entries is 1. As ``torch.nn.init.dirac_``, whose
     kernels are (out, in, k…).
     """
@@ -150,7 +150,7 @@ class Bilinear(Initializer, frozen=True, kw_only=True):
 
 
 def _fixed(name: str, entries: Floats) -> Distribution:
-    """The distribution of entries that are always the same."""
+    """The distribution of deterministic entries."""
     return distributions.Empirical(name, tuple(np.sort(entries, axis=None).tolist()))
 
 

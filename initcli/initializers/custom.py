@@ -1,4 +1,4 @@
-"""Initializers of one's own: functions ``f(shape, dtype=None)``, and classes of such callables.
+"""Custom initializers: functions ``f(shape, dtype=None)``, and classes of such callables.
 
 Only files named on the command line are run; a spec cannot name one.
 """
@@ -35,15 +35,15 @@ from initcli.types import ArgumentError, Size, shape_text
 class Custom(Whole, frozen=True, kw_only=True):
     """The tensor that the callable ``name`` of a ``--custom`` file returns.
 
-    It is called as f(shape, dtype=…, rng=…), with those of the last two that it takes: the NumPy
-    name of the tensor's dtype, and the ``numpy.random.Generator`` of the parameter's stream.
-    ``given`` are further arguments, from the spec. Those of a class are the constructor's, and its
-    instance is called; a ``seed`` that the constructor takes follows from the stream unless given.
+    It is called as f(shape, dtype=…, rng=…), if it takes ``dtype`` and ``rng``: the NumPy name of
+    the tensor's dtype, and the ``numpy.random.Generator`` of the parameter's stream. ``given`` are
+    further arguments from the spec. For a class they are arguments of the constructor, and the
+    instance is called; a ``seed`` of the constructor depends on the stream unless given.
 
     The distribution is unknown, unless a function has an attribute ``distribution``: an
     initializer with the same distribution (``declared``).
 
-    ``file`` and ``line`` say where it stands; the line is None if that is not known.
+    ``file`` and ``line`` are its place in the code; the line is None if it is not known.
     """
 
     registered = False
@@ -56,7 +56,7 @@ class Custom(Whole, frozen=True, kw_only=True):
     given: tuple[tuple[str, Any], ...] = ()
 
     def with_arguments(self, given: Mapping[str, Any]) -> Custom:
-        """The same with those arguments. The declared distribution does not cover them.
+        """The same initializer with arguments, to which the declared distribution does not apply.
 
         Raises:
             ArgumentError: it does not take one of them, or needs another.
@@ -85,7 +85,7 @@ class Custom(Whole, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """Where it stands, for messages."""
+        """Its file and line, for messages."""
         return printable(self.file) if self.line is None else f"{printable(self.file)}:{self.line}"
 
     def distribution_for(self, shape: Size) -> Distribution | None:
@@ -151,7 +151,7 @@ _OFFERED = ("dtype", "rng")
 def load_functions(file: str) -> dict[str, Custom]:
     """Run a Python file and return its public callables by name: functions, classes and instances.
 
-    What the file only imports comes last, and replaces no built-in initializer of the same name.
+    Imported callables come last, and do not replace built-in initializers of the same name.
 
     Raises:
         CustomFunctionError: the file cannot be read, fails, or defines no initializer.
@@ -164,7 +164,7 @@ def load_functions(file: str) -> dict[str, Custom]:
         raise CustomFunctionError(f"{printable(file)}: cannot be read: {why}", remedy) from None
     module = ModuleType("initcli_custom")
     module.__file__ = file
-    sys.modules[module.__name__] = module  # where a dataclass looks for the types of its fields
+    sys.modules[module.__name__] = module  # dataclasses look up the types of their fields there
     try:
         exec(compile(source, file, "exec", dont_inherit=True), vars(module))
     except BaseException as error:
@@ -188,7 +188,7 @@ def load_functions(file: str) -> dict[str, Custom]:
 
 
 def _is_initializer(value: Any) -> bool:
-    """Whether it can be called with a shape; of a class, whether its instances can."""
+    """Whether it can be called with a shape; for a class, whether its instances can."""
     if not inspect.isclass(value):
         return callable(value)
     has_call = any("__call__" in vars(base) for base in value.__mro__)
@@ -201,10 +201,10 @@ def _is_imported(value: Any, module: ModuleType) -> bool:
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], bool]:
-    """The parameters besides the shape that can be given by name, and whether any others can.
+    """The keyword parameters besides the shape, and whether any others are accepted.
 
-    Those of a class are its constructor's. None are known of some functions that are not written
-    in Python.
+    For a class they are those of its constructor. Functions that are not written in Python may have
+    no known parameters.
     """
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -218,7 +218,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[dict[str, inspect.Paramet
 
 
 def _first_line(value: Any, file: str) -> int | None:
-    """The line of the file where the code begins that a call runs; None if it is not there."""
+    """The line of the file where the called code begins; None if it is in another file."""
     function = value
     while isinstance(function, partial):
         function = function.func

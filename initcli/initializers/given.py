@@ -1,4 +1,4 @@
-"""What a tensor holds where no rule of a framework fills it: values, parts, or nothing known."""
+"""Initializers of recorded tensors: given values, parts, functions of draws, or unknown."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from initcli.types import Size
 
 
 class Unknown(Undrawn, frozen=True, kw_only=True):
-    """Entries that ``operation`` made from random ones, by no distribution that is known here.
+    """Entries that ``operation`` made from random ones, with an unknown distribution.
 
-    It is the name of a function, or says in several words what is not known.
+    It is the name of a function, or a description of what is not known.
     """
 
     registered = False
@@ -31,9 +31,9 @@ class Unknown(Undrawn, frozen=True, kw_only=True):
 
 
 class Uninitialized(Undrawn, frozen=True, kw_only=True):
-    """Memory that nothing is written to: the entries are whatever was there before.
+    """Memory that is never written to: the entries are whatever was there before.
 
-    ``file``, ``line`` and ``function`` are the code that reserved the memory.
+    ``file``, ``line`` and ``function`` are the code that allocated the memory.
     """
 
     registered = False
@@ -49,8 +49,9 @@ class Uninitialized(Undrawn, frozen=True, kw_only=True):
 class Mapped(Initializer, frozen=True, kw_only=True):
     """Entries that a monotone function makes of draws of another initializer.
 
-    ``draw`` tells equal draws from those that only have the same distribution: a function of two
-    results of one draw is a function of that draw.
+    During recording, ``draw`` identifies the draw: a function of two results of one draw is a
+    function of that draw. ``origins`` are the draws that the entries depend on, at any position:
+    tensors without a common origin are independent.
     """
 
     registered = False
@@ -58,6 +59,7 @@ class Mapped(Initializer, frozen=True, kw_only=True):
     drawn: Initializer
     function: Postfix
     draw: int = 0
+    origins: tuple[int, ...] = ()
 
     def distribution_for(self, shape: Size) -> Distribution | None:
         base = self.drawn.distribution_for(shape)
@@ -89,7 +91,7 @@ class SparseColumns(Sparse, frozen=True, kw_only=True):
 
 
 class Values(Initializer, frozen=True, kw_only=True):
-    """Entries that no random number decides, in row order."""
+    """Entries that do not depend on random numbers, in row order."""
 
     registered = False
 
@@ -134,7 +136,7 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parts(Whole, frozen=True, kw_only=True):
-    """A tensor filled box by box, each over those before it; the first is the whole tensor."""
+    """A tensor filled box by box, later boxes over earlier ones; the first is the whole tensor."""
 
     registered = False
 
@@ -145,7 +147,7 @@ class Parts(Whole, frozen=True, kw_only=True):
 
     @property
     def visible(self) -> tuple[Box, ...]:
-        """The boxes of which later ones leave something."""
+        """The boxes that later ones do not cover completely."""
         shares = self._shares(self.boxes[0].shape)
         return tuple(box for box, share in zip(self.boxes, shares, strict=True) if share)
 
@@ -195,8 +197,9 @@ class Parts(Whole, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        return {**self.boxes[0].initializer.arguments, "parts": len(self.boxes)}
+        visible = self.visible
+        return {**visible[0].initializer.arguments, "parts": len(visible)}
 
     @property
     def type_name(self) -> str:
-        return self.boxes[0].initializer.type_name
+        return self.visible[0].initializer.type_name

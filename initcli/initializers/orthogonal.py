@@ -100,7 +100,7 @@ def haar(rows: int, columns: int, rng: np.random.Generator, dtype: np.dtype[Any]
     q = np.empty((m, n), dtype)
     blocks = [slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
     for block in blocks:
-        # The vectors wait below the diagonal of q until their block is applied.
+        # The vectors are kept below the diagonal of q until their block is applied.
         part = q[block.start :, block]
         normals = np.empty(part.size, dtype)
         fill_normal(rng, normals, 0.0, 1.0)

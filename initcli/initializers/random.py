@@ -230,7 +230,7 @@ def _earlier(rule: FanRule, shape: Size) -> tuple[float, float]:
 class VarianceScaling(Scaled, frozen=True, kw_only=True):
     """Mean 0 and variance scale / n, with n the mean of the fans that ``mode`` names.
 
-    Uniform on ±√(3 · variance), normal, or truncated at two standard deviations. Truncation takes
+    Uniform on ±√(3 · variance), normal, or truncated at two standard deviations. Truncation reduces
     the standard deviation to 0.8796 of its value, which ``truncated_normal`` corrects.
     """
 
@@ -333,9 +333,9 @@ class SirenFirst(Scaled, frozen=True, kw_only=True):
 
 
 class Siren(Scaled, frozen=True, kw_only=True):
-    """U(−b, b) with b = √(c / fan_in) / w0: the layers of a SIREN behind the first.
+    """U(−b, b) with b = √(c / fan_in) / w0: the layers of a SIREN after the first.
 
-    Before ``sin`` with the same ``w0`` it makes w0 · x standard normal (Sitzmann et al. 2020,
+    Before ``sin`` with the same ``w0``, w0 · x is then standard normal (Sitzmann et al. 2020,
     arXiv:2006.09661, theorem 1.8 of the supplement).
     """
 

@@ -79,8 +79,9 @@ class DeepNorm(Scaled, frozen=True, kw_only=True):
 class Fixup(Scaled, frozen=True, kw_only=True):
     """N(0, 2 L^(-1/(m − 1)) / fan): the kernels of L residual branches of m layers each.
 
-    That is He's standard deviation times L^(-1/(2m − 2)), for all kernels of a branch but the last,
-    which starts at 0, as does that of the classes (Zhang et al. 2019, arXiv:1901.09321, section 3).
+    That is He's standard deviation times L^(-1/(2m − 2)), for all kernels of a branch except the
+    last. The last kernel, and that of the classifier, start at 0 (Zhang et al. 2019,
+    arXiv:1901.09321, section 3).
     """
 
     branches: Annotated[PositiveInt, doc("Number L of residual branches of the model.")]
@@ -98,7 +99,7 @@ class Fixup(Scaled, frozen=True, kw_only=True):
 
 
 def _fourth_root(x: int) -> float:
-    return math.exp(math.log(x) / 4)  # Whole numbers may be larger than any float.
+    return math.exp(math.log(x) / 4)  # Integers may be larger than any float.
 
 
 def _mean_root(n: int, m: int) -> float:

@@ -35,7 +35,7 @@ Nonlinearity = Literal[
 class _OfTorch(Scaled, frozen=True, kw_only=True):
     """Named as in PyTorch, with an underscore at the end.
 
-    Without it the names are JAX's, where normal distributions are truncated.
+    Without the underscore the names are those of JAX, whose normal distributions are truncated.
     """
 
     kind: ClassVar[Kind]
@@ -74,7 +74,7 @@ class _Kaiming(_OfTorch, frozen=True, kw_only=True):
 
 
 class _Plain(Seeded, frozen=True, kw_only=True):
-    """Whose distribution does not depend on the shape."""
+    """An initializer whose distribution does not depend on the shape."""
 
     registered = False
 

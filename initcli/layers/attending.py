@@ -1,4 +1,4 @@
-"""What every attention has: scores of queries and keys, and the keys that a query sees."""
+"""The base of attention layers: scores of queries and keys, and visible keys."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from initcli.types import (
 )
 
 SCORES = 10
-"""Entries that the pass back holds for each score."""
+"""Number of entries that the backward pass holds for each score."""
 SOFTMAX = 100
-"""What the softmax takes for each score, in multiplications."""
+"""Cost of the softmax for each score, in multiplications."""
 
 
 class Scoring(NamedTuple):
-    """Queries (…, queries, d) and keys (…, keys, d), and which keys each query sees: all if None.
+    """Queries (…, queries, d), keys (…, keys, d), and the keys visible to each query (None: all).
 
-    ``is_masked`` is whether masks hide some.
+    ``is_masked`` is whether masks hide keys.
     """
 
     queries: Array
@@ -34,7 +34,7 @@ class Scoring(NamedTuple):
 
 
 class Attending(Layer, frozen=True, kw_only=True):
-    """Attention of a query to the positions of a value by their keys."""
+    """Attention of queries to the positions of values, by their keys."""
 
     registered = False
     supports_masking = True
@@ -50,7 +50,7 @@ class Attending(Layer, frozen=True, kw_only=True):
         *,
         use_causal_mask: bool = False,
     ) -> Scoring:
-        """What the scores of a call are made from."""
+        """The queries and keys of a call."""
         raise NotImplementedError
 
     def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
@@ -62,11 +62,11 @@ class Attending(Layer, frozen=True, kw_only=True):
         return math.prod(query[1:-1]) * key[-2]
 
     def require_positions(self, *shapes: Shape) -> None:
-        """Raise ShapeError unless every input has positions and features beside the batch."""
+        """Raise ShapeError unless every input has axes for the batch, positions and features."""
         for shape in shapes:
             if len(shape) < 3:
                 remedy = "such as (None, 10, 64): 10 positions with 64 features each"
-                needs = "needs positions and features beside the batch"
+                needs = "needs positions and features besides the batch"
                 raise self.misfit(needs, shape, remedy=remedy)
 
 
@@ -80,7 +80,7 @@ def masks_of(flow: Flow) -> tuple[Mask, Mask]:
 def sight(xp: Any, queries: int, keys: int, causal: bool, reach: int | None) -> Mask:
     """Visible keys of each query, (queries, keys); None if all are visible.
 
-    ``causal`` hides later keys, ``reach`` keys at that distance or more.
+    ``causal`` hides later keys, ``reach`` hides keys at that distance or more.
     """
     if not causal and reach is None:
         return None

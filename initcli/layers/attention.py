@@ -34,7 +34,7 @@ from initcli.types import (
 )
 
 _PROJECTED = 6
-"""Entries that it holds for each entry of a projection."""
+"""Number of entries that it holds for each entry of a projection."""
 
 
 class Heads(NamedTuple):
@@ -92,9 +92,9 @@ class _Projecting(Attending, frozen=True, kw_only=True):
     def projection(
         self, name: str, sources: Size, targets: Size, positions: int
     ) -> Iterator[Parameter]:
-        """A kernel (sources…, targets…) with fans of those sizes, and a bias (targets…).
+        """A kernel (sources…, targets…) with the fans of these sizes, and a bias (targets…).
 
-        ``positions`` are the axes that the kernel does not contract, batch included.
+        ``positions`` is the number of axes that the kernel does not contract, including the batch.
         """
         shape, into = (*sources, *targets), len(sources)
         axes = tuple(range(len(shape)))
@@ -138,9 +138,9 @@ class _Projecting(Attending, frozen=True, kw_only=True):
         return y + own["bias"] if self.use_bias else y
 
     def hidden(self, flow: Flow, query: Mask, sizes: Size, axes: int = 1) -> Mask:
-        """The scores that the masks of query, value, key and call leave visible.
+        """The mask of visible scores, from the masks of query, value, key and call.
 
-        ``sizes`` are those of the scores, whose last 2 · ``axes`` axes are the positions of the
+        ``sizes`` is the shape of the scores, whose last 2 · ``axes`` axes are the positions of the
         queries and the keys. As in Keras, masks apply before the heads are split.
 
         Raises:
@@ -234,8 +234,8 @@ class _Projecting(Attending, frozen=True, kw_only=True):
         values = self._in_heads(flow, "value", value)
         positions = tuple(query.shape[axis] for axis in axes)
         sizes = (*queries.shape[:-2], *positions, *(key.shape[axis] for axis in axes))
-        # Keras leaves attention between such inputs to one operation, by which a query that sees
-        # no key averages all values. Elsewhere it gives 0.
+        # For such inputs Keras uses a fused operation, in which a query that sees no key averages
+        # all values. Otherwise the result is 0.
         is_fused = rank == 3 and self.dropout == 0 and not return_attention_scores
         drops_hidden = is_masked and not is_fused
         if self.dropout == 0 and not return_attention_scores:
@@ -314,7 +314,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     attention_output/kernel (heads, value_dim, d), each with a bias of the axes that it produces.
     """
 
-    # Keras removes them from the tensors themselves, so that residual connections lose their masks.
+    # Keras removes masks from the tensors themselves, so residual connections lose them too.
     ends_masks = True
 
     num_heads: Annotated[PositiveInt, doc("Number of heads.", is_width=True)]
@@ -345,7 +345,7 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
     ) -> Shape | list[Shape]:
         self.attendable(query, value, key)
         output = (*query[:-1], *self.output_sizes(query))
-        # Keras takes the query's length for that of the key, too, in self-attention.
+        # In self-attention Keras also uses the query's length as that of the key.
         scores = (query[0], self.num_heads, query[1], query[1])
         return [output, scores] if return_attention_scores else output
 
@@ -396,7 +396,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
             )
 
     def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
-        # One head for all queries is a choice that a wider model keeps.
+        # Multi-query attention keeps its single key-value head at any width.
         kept = ("num_key_value_heads",) if self.num_key_value_heads == 1 else ()
         return (path for path in super().widths(*inputs) if path != kept)
 
@@ -412,7 +412,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
         value, key = self.attendable(query, value, key)
         if not len(query) == len(value) == len(key) == 3:
             raise ShapeError(
-                "GroupedQueryAttention needs inputs of 2 axes beside the batch (positions, "
+                "GroupedQueryAttention needs inputs of 2 axes besides the batch (positions, "
                 f"features), not {shapes_text((query, value, key))}"
             )
         if query[-1] != value[-1]:

@@ -33,13 +33,13 @@ from initcli.types import (
 )
 
 Role = Literal["normalizes", "scales", "adds", "multiplies", "joins", "looks_up", "keeps", "recurs"]
-"""What a layer does to a signal.
+"""The effect of a layer on a signal.
 
 - ``normalizes``: normalizes its output;
 - ``scales``: scales input data;
 - ``adds``: adds its inputs, so that one may be 0;
 - ``multiplies``: multiplies its inputs, so that one may be a gate of another;
-- ``joins``: puts its inputs beside one another;
+- ``joins``: concatenates its inputs;
 - ``looks_up``: looks up vectors of a table;
 - ``keeps``: commutes with activations;
 - ``recurs``: applies the same weights at every step of a sequence.
@@ -56,10 +56,10 @@ class Takes(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a pass through a layer costs beside moving its tensors and multiplying its weights.
+    """The cost of a pass through a layer in addition to moving tensors and multiplying weights.
 
-    ``held`` are entries that the pass back holds at once, ``products`` multiplications of the pass
-    forwards.
+    ``held`` is the number of entries that the backward pass holds at once, ``products`` the number
+    of multiplications of the forward pass.
     """
 
     held: int = 0
@@ -69,20 +69,20 @@ class Work(NamedTuple):
 class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
     """One entry of a stack. Shapes begin with the batch, which is None if unknown.
 
-    ``output_shape`` takes the shape of each input as a positional argument, and the options of a
-    call, all booleans, as keyword-only arguments.
+    ``output_shape`` takes the shape of each input as a positional argument, and the boolean options
+    of a call as keyword-only arguments.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ()
     """Further names of the type."""
 
     needs_batch: ClassVar[bool] = True
-    """Whether inputs must have a batch axis; only operations on tensors need none."""
+    """Whether inputs must have a batch axis; only operations on tensors do not need one."""
 
     registered: ClassVar[bool] = True
-    """Whether a spec can name this class; subclasses are registered unless they say otherwise."""
+    """Whether a spec can name this class; subclasses are registered unless they set it to False."""
     holds_layers: ClassVar[bool] = False
-    """Whether all its weights belong to layers inside it."""
+    """Whether all weights belong to layers inside it."""
     only_in: ClassVar[Mapping[str, str]] = {}
     """Arguments of a single framework, with the name of the framework."""
     merges: ClassVar[bool] = False
@@ -90,12 +90,12 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     supports_masking: ClassVar[bool] = False
     """Whether the output may carry a mask; masks end at other layers."""
     ends_masks: ClassVar[bool] = False
-    """Whether its inputs lose their masks for later layers."""
+    """Whether later layers that take the same inputs see them without masks."""
     takes_masks: ClassVar[Mapping[str, int]] = {}
     """The mask arguments of a call, with their positions in Keras."""
 
     role: ClassVar[Role | None] = None
-    """What the type does to a signal; None for none of the roles."""
+    """The effect of the type on a signal; None for none of the roles."""
 
     name: Annotated[str | None, doc("Name of the layer; derived from its type if absent.")] = None
     trainable: Annotated[bool, doc("Whether training changes the layer's weights.")] = True
@@ -143,9 +143,9 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         initializer: Initializer | None = None,
         **how: Any,
     ) -> Parameter:
-        """A parameter whose initializer an argument of the layer names.
+        """A parameter whose initializer is an argument of the layer.
 
-        ``initializer`` replaces the value of the argument, for one derived from it; ``how`` are
+        ``initializer`` replaces the value of the argument, if it is derived from it; ``how`` are
         further fields of the parameter.
         """
         return Parameter(
@@ -169,11 +169,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
         raise NotComputable(f"initcli does not compute {self.type_name}")
 
     def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
-        """Where its arguments say how wide it is, which grows with the width of a model.
+        """The arguments that scale with the width of a model.
 
         Each is a path from the layer, such as ``("units",)`` or ``("cell", "units")``. By default
-        these are the arguments declared with ``is_width``, of a list the last entry, and those of
-        layers within it. A size of a head is none: a wider model has more heads.
+        these are the arguments declared with ``is_width`` (of a list, the last entry), and those of
+        inner layers. The size of a head is not one of them: a wider model has more heads.
 
         Args:
             inputs: shapes of the inputs; none for a layer within another.
@@ -192,16 +192,16 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
                 yield own
 
     def work(self, inputs: Sequence[Size], outputs: Sequence[Size]) -> Work:
-        """What a call costs beyond what is the same for all layers, for those shapes."""
+        """The cost of a call with these shapes, beyond the cost that all layers share."""
         return Work()
 
     def acts_as(self) -> Role | None:
-        """The layer's role: that of its type, or ``keeps`` if its input passes on."""
+        """The layer's role: that of its type, or ``keeps`` if it returns its input."""
         return "keeps" if self.role is None and self.adds_nothing() else self.role
 
     @property
     def last_activation(self) -> Activation | None:
-        """The activation that the layer applies last; None for none."""
+        """The activation that the layer applies last, if any."""
         own = getattr(self, "activation", None)
         return own if isinstance(own, Activation) and not isinstance(own, Linear) else None
 
@@ -269,11 +269,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     def require_rank(self, shape: Shape, rank: int, axes: str) -> None:
         """Raise ShapeError unless the input has that rank, batch included; ``axes`` names them."""
         if len(shape) != rank:
-            needs = f"needs an input of {rank - 1} axes beside the batch {axes}"
+            needs = f"needs an input of {rank - 1} axes besides the batch {axes}"
             raise self.misfit(needs, shape)
 
     def misfit(self, needs: str, *shapes: Shape, remedy: str = "") -> ShapeError:
-        """The error for inputs of other shapes than the layer needs."""
+        """The error for inputs whose shapes do not fit; ``needs`` describes the needed ones."""
         given = " and ".join(map(shape_text, shapes))
         return ShapeError(f"{type(self).__name__} {needs}, not {given}", remedy)
 
@@ -346,10 +346,10 @@ def within(
     dtype: Dtype | None = None,
     keys: tuple[str | int, ...] = (),
 ) -> Iterator[Parameter]:
-    """Parameters of an inner layer as those of its owner, with its name, dtype and trainability.
+    """Parameters of an inner layer as parameters of its owner, with its name and trainability.
 
-    ``dtype`` is the owner's, for layers without a dtype; ``keys`` are the owner's arguments that
-    lead to the layer.
+    ``dtype`` is the owner's, used for layers without a dtype; ``keys`` is the path of the layer in
+    the owner's arguments.
     """
     own = layer.weights_dtype or dtype
     for parameter in parameters:
@@ -396,7 +396,7 @@ def known_size(layer: Layer, shape: Shape, axis: int) -> int:
         raise ShapeError(
             f"{type(layer).__name__} needs the size of axis {axis} of its input, "
             f"which is unknown in {shape_text(shape)}",
-            "give the size in input_shape in place of null",
+            "give the size in input_shape instead of null",
         )
     return size
 
@@ -405,7 +405,7 @@ def per_axis(value: int | tuple[int, ...], rank: int, argument: str) -> tuple[in
     """One number for all spatial axes, or one for each.
 
     Raises:
-        ArgumentError: the number of entries is not that of the axes.
+        ArgumentError: the number of entries differs from the number of axes.
     """
     if isinstance(value, int):
         return (value,) * rank

@@ -241,7 +241,7 @@ class GRUCell(_SingleCell, GRUWeights, frozen=True, kw_only=True):
 
 
 class StackedRNNCells(_Cell, Layer, frozen=True, kw_only=True):
-    """Cells of which each takes the output of the previous one."""
+    """Cells, each of which takes the output of the previous one."""
 
     holds_layers = True
 

@@ -141,7 +141,7 @@ class Dense(Adapted, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 2:
             remedy = "give the input a size, such as input_shape: [10]"
-            raise self.misfit("needs features beside the batch", shape, remedy=remedy)
+            raise self.misfit("needs features besides the batch", shape, remedy=remedy)
         known_size(self, shape, -1)
         return (*shape[:-1], self.units)
 
@@ -182,7 +182,7 @@ class Identity(Layer, frozen=True, kw_only=True):
 
 
 class Recorded(Layer, frozen=True, kw_only=True):
-    """A layer whose output shape may be known only from a file; without one it is unknown."""
+    """A layer whose output shape is known only if a file records it."""
 
     registered = False
     needs_batch = False
@@ -202,7 +202,7 @@ class Recorded(Layer, frozen=True, kw_only=True):
 
 
 class Missing(Recorded, frozen=True, kw_only=True):
-    """Stands for a layer of which nothing is known and nothing is reported."""
+    """Stands for a layer of which nothing is known; nothing is reported about it."""
 
     registered = False
 
@@ -314,8 +314,8 @@ class Opaque(Recorded, frozen=True, kw_only=True):
         if self.passes_on:
             return inputs[0]
         raise NotComputable(
-            f"{self.kind} is its author's own code, which is not run",
-            "where it gives its input on as it is, say so with `passes_on: true`, or --set "
+            f"{self.kind} is custom code, which is not run",
+            "if it returns its input, say so with `passes_on: true`, or --set "
             f"'**[kind={self.kind}].passes_on=true'",
         )
 

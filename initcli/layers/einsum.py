@@ -164,7 +164,7 @@ class EinsumDense(Adapted, frozen=True, kw_only=True):
             wanted = len(letters.output) + elided - (len(output) - len(sizes))
             raise ShapeError(
                 f"EinsumDense's output '{letters.output}' needs as many sizes in `output_shape` as "
-                f"it has axes beside the batch: {wanted}, not {len(sizes)}"
+                f"it has axes besides the batch: {wanted}, not {len(sizes)}"
             )
         into = {letter: shape[first + i] for i, letter in enumerate(letters.input)}
         out = {letter: output[first + i] for i, letter in enumerate(letters.output)}
@@ -181,7 +181,7 @@ class EinsumDense(Adapted, frozen=True, kw_only=True):
                 raise ShapeError(
                     f"EinsumDense needs the size of axis '{letter}', which is unknown in "
                     f"{shape_text(shape)}",
-                    "give the size in input_shape in place of null",
+                    "give the size in input_shape instead of null",
                 )
             kernel.append(size)
         bias = _bias(self.bias_axes, letters.output, out, elided if letters.dots == "right" else 0)
@@ -277,7 +277,7 @@ def _bias(axes: str | None, output: str, sizes: dict[str, int | None], behind: i
         if size is None:
             raise ShapeError(
                 f"EinsumDense's bias needs the size of axis '{letter}', which is unknown",
-                "give the size in output_shape in place of null",
+                "give the size in output_shape instead of null",
             )
         shape.append(size)
     return (*shape, *(1,) * behind)

@@ -162,7 +162,7 @@ class ReversibleEmbedding(Table, frozen=True, kw_only=True):
 class PositionEmbedding(Layer, frozen=True, kw_only=True):
     """A learned vector for each position (KerasHub): embeddings (sequence_length, d).
 
-    The output has the shape of the input, (batch, steps, d); an Add adds them.
+    The output has the shape of the input, (batch, steps, d); use Add to add the two.
     """
 
     role = "looks_up"
@@ -172,7 +172,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) < 3:
-            needs = "needs positions and features beside the batch"
+            needs = "needs positions and features besides the batch"
             remedy = "such as (None, 10, 64): 10 positions with 64 features each"
             raise self.misfit(needs, shape, remedy=remedy)
         known_size(self, shape, -1)

@@ -133,28 +133,22 @@ class MixtureOfExperts(Layer, frozen=True, kw_only=True):
             logits = logits + flow["router_bias"]
         chosen = self.routing.chosen(xp.constant(logits))
         shares = self.routing.shares(xp, logits, chosen)
+        # Tokens of one expert stand beside one another.
         order = numpy.argsort(chosen, None, kind="stable")
-        ends = numpy.cumsum(numpy.bincount(chosen.ravel(), minlength=self.num_experts))
-        found = [
-            self._expert(flow, expert, xp.lookup(tokens, rows // self.top_k))
-            for expert, rows in enumerate(numpy.split(order, ends[:-1]))
-            if len(rows)
-        ]
-        every = xp.lookup(xp.concatenate(found, 0), numpy.argsort(order))
-        mixed = xp.sum(xp.expand_dims(shares, -1) * xp.reshape(every, (*chosen.shape, -1)), 1)
-        return xp.reshape(mixed, x.shape)
-
-    def _expert(self, flow: Flow, expert: int, x: Array) -> Array:
-        """What one expert makes of the tokens that take it."""
-        xp = flow.xp
+        experts = chosen.ravel()[order]
+        counts = numpy.bincount(experts, minlength=self.num_experts)
 
         def projected(name: str, x: Array) -> Array:
-            y = xp.matmul(x, flow[name][expert])
-            return y + flow[f"{name}_bias"][expert] if self.use_bias else y
+            y = xp.matmul_by_group(x, flow[name], counts)
+            return y + xp.lookup(flow[f"{name}_bias"], experts) if self.use_bias else y
 
-        hidden = projected("up", x)
+        given = xp.lookup(tokens, order // self.top_k)
+        hidden = projected("up", given)
         if self.use_gate:
-            hidden = self.activation.call(xp, projected("gate", x)) * (hidden + self.offset)
+            gate = self.activation.call(xp, projected("gate", given))
+            hidden = gate * (hidden + self.offset)
         else:
             hidden = self.activation.call(xp, hidden)
-        return projected("down", hidden)
+        every = xp.lookup(projected("down", hidden), numpy.argsort(order))
+        mixed = xp.sum(xp.expand_dims(shares, -1) * xp.reshape(every, (*chosen.shape, -1)), 1)
+        return xp.reshape(mixed, x.shape)

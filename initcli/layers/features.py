@@ -30,7 +30,8 @@ from initcli.types import (
 class Normalization(Layer, frozen=True, kw_only=True):
     """(x − mean) / √variance, with statistics learned from data before training.
 
-    Weights, unless they are given: mean and variance with the sizes of ``axis``, and count ().
+    Weights, unless the statistics are given: mean and variance with the sizes of ``axis``, and
+    count ().
     """
 
     role = "scales"
@@ -97,7 +98,7 @@ class Normalization(Layer, frozen=True, kw_only=True):
         sizes = tuple(n if axis in kept else 1 for axis, n in enumerate(x.shape))
         own = tuple(x.shape[axis] for axis in sorted(kept))
         mean, variance = (xp.reshape(xp.broadcast_to(v, own), sizes) for v in (mean, variance))
-        # As in Keras, deviations are at least the epsilon of its arithmetic.
+        # As in Keras, standard deviations are at least epsilon.
         deviation = xp.maximum(xp.sqrt(variance), numpy.float32(1e-7))
         return mean + x * deviation if self.invert else (x - mean) / deviation
 

@@ -77,7 +77,7 @@ class MelSpectrogram(Preprocessing, frozen=True, kw_only=True):
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) not in (1, 2):
-            raise self.misfit("needs an input of 1 axis beside the batch (samples)", shape)
+            raise self.misfit("needs an input of 1 axis besides the batch (samples)", shape)
         samples, stride = shape[-1], self.sequence_stride
         frames = None if samples is None else (samples + stride + 1) // stride
         return (*shape[:-1], self.num_mel_bins, frames)

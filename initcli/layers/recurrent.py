@@ -70,13 +70,13 @@ Step = Callable[[Array, list[Array]], list[Array]]
 
 
 _HELD = 32
-"""Entries that the pass back holds of a step, for each entry of its output: those of the gates."""
+"""Number of entries that the backward pass holds per step, for each entry of the output."""
 _STEP_HELD = 6_500
-"""Entries that the records of a step take, however small it is."""
+"""Memory for the records of a step of any size, in entries."""
 _GATES = 1_000
-"""What the gates of a step take for each entry of its output, in multiplications."""
+"""Cost of the gates of a step for each entry of its output, in multiplications."""
 _STEP_PRODUCTS = 4_000_000
-"""What calling the functions of a step takes."""
+"""Cost of calling the functions of a step, in multiplications."""
 
 
 def unstacked(x: Array) -> list[Array]:

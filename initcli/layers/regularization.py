@@ -32,7 +32,7 @@ def _noise_shape(given: tuple[int | None, ...] | None, x: Array) -> tuple[int, .
 
 NoiseShape = Annotated[
     tuple[PositiveInt | None, ...] | None,
-    doc("Shape of the random mask, batch included; entries along axes of size 1 share theirs."),
+    doc("Shape of the random mask, including the batch; axes of size 1 are broadcast."),
 ]
 
 

@@ -112,7 +112,7 @@ class Permute(Layer, frozen=True, kw_only=True):
         if len(shape) != len(self.dims) + 1:
             raise ShapeError(
                 f"Permute orders {len(self.dims)} axes, and its input {shape_text(shape)} has "
-                f"{len(shape) - 1} beside the batch",
+                f"{len(shape) - 1} besides the batch",
                 "`dims` must name each of them, counted from 1",
             )
         return (shape[0], *(shape[axis] for axis in self.dims))

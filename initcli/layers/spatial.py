@@ -66,7 +66,7 @@ class SpatialLayer(Layer, frozen=True, kw_only=True):
             raise ShapeError(
                 f"{type(self).__name__} needs all spatial sizes of its input, and "
                 f"{shape_text(shape)} lacks one",
-                "give the size in input_shape in place of null",
+                "give the size in input_shape instead of null",
             )
         return sizes  # type: ignore[return-value]
 

@@ -26,7 +26,7 @@ def _joins_examples(layer: Layer) -> bool:
 class TimeDistributed(Layer, frozen=True, kw_only=True):
     """Applies a layer to every step of a sequence (batch, steps, …).
 
-    Each step has the statistics of its own that batch normalization takes in training.
+    Batch normalization in it uses separate statistics for each step in training.
     """
 
     holds_layers = True
@@ -81,7 +81,7 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
 
     def _step(self, shape: Shape) -> Shape:
         if len(shape) < 3:
-            needs = "needs an input with steps and features beside the batch"
+            needs = "needs an input with steps and features besides the batch"
             remedy = "such as (None, 10, 64): 10 steps with 64 features each"
             raise self.misfit(needs, shape, remedy=remedy)
         return (shape[0], *shape[2:])

@@ -1,8 +1,8 @@
-"""How well measured values agree with a distribution, by more than their distances.
+"""Agreement of measured values with a distribution, by several tests.
 
-The Kolmogorov–Smirnov statistic sees shape and location; the standard deviation is told ten times
-closer by the moments, and the bounds by the extremes. Each gives a probability, and the smallest
-times their number is one again (Bonferroni).
+The Kolmogorov–Smirnov statistic tests shape and location. The moments determine the standard
+deviation ten times as precisely, and the extremes the bounds. Each test gives a probability; the
+smallest times their number is a probability again (Bonferroni).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from initcli.types import TensorDtype
 
 COARSE = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Relative distance of neighboring values. Frameworks that draw in such a dtype round the uniform
-numbers they draw from, which moves probabilities by as much."""
+numbers that they start from, which shifts probabilities by as much."""
 
 
 _COMPUTED = 2.0**-21
@@ -30,7 +30,7 @@ _COMPUTED = 2.0**-21
 
 
 def combined(probabilities: Iterable[float]) -> float:
-    """The probability that the least of so many probabilities is as small, or a bound of it."""
+    """A bound of the probability that the smallest of these probabilities is as small."""
     each = list(probabilities)
     return min(1.0, len(each) * min(each))
 
@@ -43,7 +43,7 @@ def agreement(distribution: Distribution, values: Empirical) -> float:
     if beyond(distribution, values):
         return 0.0
     least = min(*moments(distribution, values), *extremes(distribution, values))
-    # A poor one decides, without the test that takes longest.
+    # A small probability decides, without the slowest test.
     if least >= DOUBTFUL / 5:
         statistic, n = _statistic(distribution, values), values.seen.count
         if roughly_exceeded(n, statistic) < 2 * least:
@@ -52,7 +52,7 @@ def agreement(distribution: Distribution, values: Empirical) -> float:
 
 
 def beyond(distribution: Distribution, values: Empirical) -> bool:
-    """Whether no value of the support is rounded to the least or to the greatest value."""
+    """Whether no value of the support is rounded to the smallest or to the largest value."""
     low, high = distribution.support
     if not math.isfinite(high - low):
         return False
@@ -78,7 +78,7 @@ def moments(distribution: Distribution, values: Empirical) -> tuple[float, float
     """
     seen, dtype = values.seen, values.dtype
     if dtype.startswith("float8"):
-        # Rounding to 8 bits changes the moments, and the distance allows for it.
+        # Rounding to 8 bits changes the moments; the distance accounts for it.
         return 1.0, 1.0
     n, std = seen.count, distribution.std
     shift = seen.mean - distribution.mean
@@ -92,9 +92,9 @@ def moments(distribution: Distribution, values: Empirical) -> tuple[float, float
 
 
 def extremes(distribution: Distribution, values: Empirical) -> tuple[float, float]:
-    """Probabilities of the least and of the greatest value.
+    """Probabilities of the smallest and of the largest value.
 
-    The greatest of n values is at most x with the probability F(x)ⁿ.
+    The largest of n values is at most x with probability F(x)ⁿ.
     """
     seen, tolerance = values.seen, _tolerance(distribution, values.dtype)
     upto = math.nextafter(seen.min + tolerance, math.inf)
@@ -106,14 +106,14 @@ def extremes(distribution: Distribution, values: Empirical) -> tuple[float, floa
 
 
 def _extreme(below: float, upto: float, n: int) -> float:
-    """From the probabilities of one value, on both sides of the greatest of n."""
+    """Two-sided probability of the largest of n, from the probabilities of one value."""
     inner = math.exp(n * math.log(upto)) if upto > 0 else 0.0
     outer = -math.expm1(n * math.log(below)) if below > 0 else 1.0
     return min(1.0, 2 * min(inner, outer))
 
 
 def _tolerance(distribution: Distribution, dtype: TensorDtype) -> float:
-    """How far rounding moves the extremes: some roundings of the scale."""
+    """How far rounding may move the extremes: a few rounding errors of the scale."""
     low, high = distribution.support
     scale = max(abs(low), abs(high)) if math.isfinite(high - low) else distribution.std
     roundings = {
@@ -147,7 +147,7 @@ def kurtosis(distribution: Distribution) -> float:
 def log_likelihood(distribution: Distribution, values: Empirical) -> float:
     """Logarithm of the density of the values, which lie in the support.
 
-    Bounds that are rounded to the same value of the dtype make no difference.
+    Bounds that round to the same value of the dtype give the same likelihood.
     """
     seen, n = values.seen, values.seen.count
     match distribution:

@@ -15,9 +15,9 @@ from initcli.matching.agreement import combined, distance, extremes, kurtosis
 from initcli.measuring.fit import Empirical
 
 LEAST = 256
-"""Values from which a family with estimated parameters is told from others."""
+"""Minimum number of values to identify a family with estimated parameters."""
 _CUTS = (2.0, 3.0)
-"""Bounds of truncation that are in use, in standard deviations."""
+"""Common bounds of truncation, in standard deviations."""
 
 # Quantiles of (√n − 0.01 + 0.85/√n) D for D the Kolmogorov–Smirnov statistic of normal values and
 # the normal distribution of their mean and standard deviation (Lilliefors 1967,
@@ -42,7 +42,7 @@ class Estimated(msgspec.Struct, frozen=True):
 
 
 def estimated(values: Empirical) -> Iterator[Estimated]:
-    """The families of a density, each with the parameters that the values have."""
+    """The families of distributions, each with parameters estimated from the values."""
     yield _uniform(values)
     for cut in _CUTS:
         yield _truncated(values, cut)
@@ -50,7 +50,7 @@ def estimated(values: Empirical) -> Iterator[Estimated]:
 
 
 def _uniform(values: Empirical) -> Estimated:
-    """Between the extremes, all other values are uniform again: the test needs no correction."""
+    """Between the extremes, the other values are uniform again, so the test needs no correction."""
     seen = values.seen
     low, high = seen.min, seen.max
     if abs(low + high) < 20 * (high - low) / seen.count:
@@ -66,7 +66,7 @@ def _uniform(values: Empirical) -> Estimated:
 
 
 def _truncated(values: Empirical, cut: float) -> Estimated:
-    """The bounds are those of the values, which is exact to 1/n, and the rest follows."""
+    """The bounds are the extremes of the values, to 1/n; the rest follows from them."""
     seen = values.seen
     bound = max(-seen.min, seen.max)
     scale = bound / cut

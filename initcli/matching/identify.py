@@ -19,24 +19,24 @@ from initcli.measuring.measurement import Measurement
 from initcli.types import TensorDtype
 
 _Start = Literal["kept", "left", "unknown"]
-"""Whether values are still those of an initializer."""
+"""The state of a vector: whether its values are still those of an initializer."""
 _SHORTEST = 8
-"""Values of the shortest vector that tells whether it is trained."""
+"""Minimum length of a vector that shows whether it is trained."""
 _LONGEST = 1 << 16
 _VECTORS = 100
-"""Vectors that are read to tell whether a file is trained."""
+"""Maximum number of vectors that are read to determine whether a file is trained."""
 _SEVERAL = 16
-"""Vectors that do not follow one rule by chance, which single trained ones may."""
+"""Minimum number of vectors that do not follow the same rule by chance; a single one may."""
 _STATISTICS = ("running_", "moving_")
-"""Vectors that change without training."""
+"""Names of vectors that change without training."""
 
 
 def identifier(tensors: Sequence[Stored]) -> Callable[[Stored, Measurement], Identified]:
     """A function from a tensor and its measurement to the initializers it looks like.
 
-    A vector that is no longer what any rule gives shows that the kernel beside it is trained as
-    well, and most vectors of a file that its kernels are. Of a trained kernel with few values,
-    agreement with a normal distribution is no evidence.
+    A vector that no longer follows any rule shows that the kernel of its layer is trained too, and
+    most vectors of a file show it for all kernels. For a trained kernel with few values, agreement
+    with a normal distribution is not evidence.
 
     Args:
         tensors: all tensors of the file.
@@ -54,7 +54,7 @@ def identifier(tensors: Sequence[Stored]) -> Callable[[Stored, Measurement], Ide
 
     @cache
     def shared() -> Rule | None:
-        """The rule of vectors that nearly all follow which follow no rule of vectors alone."""
+        """The rule that nearly all vectors without a rule of their own follow."""
         left = [index for index in some if start(index) == "left"]
         usual = [rule for rule in FIXED if rule.rarity == 0] if len(left) >= _SEVERAL else []
         for rule in usual:
@@ -94,7 +94,7 @@ def _tells(tensor: Stored) -> bool:
 
 
 def _start_of(vector: Stored, place: Place) -> _Start:
-    """Whether a vector still has a value for each gate, or follows a rule that only vectors have.
+    """The state of a vector: initial if it is constant per gate, or follows a rule for vectors.
 
     Few values may follow such a rule by chance.
     """

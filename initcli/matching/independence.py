@@ -1,7 +1,7 @@
 """Whether the entries of a tensor are independent draws: slices along axes, singular values.
 
-What training adds has few directions and few rows, so the sums of rows, columns and channels and
-the largest singular value leave the range of independent entries long before the histogram does.
+Training changes few directions and few rows, so the sums of rows, columns and channels and the
+largest singular value leave the range of independent entries long before the histogram does.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from initcli.matching.agreement import chi_squared, kurtosis
 from initcli.types import Size
 
 SAMPLED = 1 << 18
-"""Number of entries that are read again at most."""
+"""Maximum number of entries that are read again."""
 _RUNS = 64
 """Number of places in a tensor from which they are read."""
 _LEAST = 32
-"""Entries that a slice must have for its sums to be nearly normal."""
+"""Minimum number of entries of a slice whose sum is nearly normal."""
 _ITERATIONS = 8
 _SIDE = 512
-"""Rows and columns of the matrix whose largest singular value is estimated."""
+"""Maximum number of rows and columns of the matrix whose largest singular value is estimated."""
 
 
 class Stored(Protocol):
@@ -59,8 +59,8 @@ class Slices(NamedTuple):
 class Sample:
     """Some or all slices of a tensor along its first axis of more than one entry.
 
-    ``rows`` are their indices, and ``values`` has them as its first axis. Of slices of more than
-    :data:`SAMPLED` entries only the first so many are in it, as an axis.
+    ``rows`` are their indices, and the first axis of ``values``. Slices of more than
+    :data:`SAMPLED` entries are cut to that many, along one axis.
     """
 
     def __init__(self, tensor: Stored) -> None:
@@ -128,9 +128,9 @@ class Sample:
 
     @cached_property
     def largest(self) -> tuple[float, int, int]:
-        """The largest singular value of the first and last axis's matrix, and its sides.
+        """The largest singular value of the matrix of first and last axis, and its sides.
 
-        A lower bound by power iteration, close where it stands out.
+        A lower bound by power iteration, which is close if the value stands out.
         """
         matrix: Any = self.values.reshape(self.values.shape[0], -1)
         if self.values.ndim > 2 and matrix.shape[1] > 4 * matrix.shape[0]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from initcli.types import Size
 
 _GROUPS = (2, 4, 8, 16, 32, 64)
-"""Groups of convolutions that are considered; those of depthwise ones follow from the shape."""
+"""Numbers of groups of convolutions to try; that of depthwise ones follows from the shape."""
 _PACKED = (2, 3, 4)
-"""Matrices in one: gate and value, query, key and value, the gates of an LSTM."""
+"""Numbers of packed matrices: gate and value, query, key and value, the gates of an LSTM."""
 _TORCH = re.compile(r"(^|[._])(weight|bias|in_proj_(weight|bias))(_[a-z0-9_]+)?$|original\d$")
 _KERAS = re.compile(r"(^|[/._])(kernel|embeddings?|bias|alpha|gamma|beta|scale)(:0)?$")
 
@@ -21,7 +21,7 @@ _KERAS = re.compile(r"(^|[/._])(kernel|embeddings?|bias|alpha|gamma|beta|scale)(
 class Layout(NamedTuple):
     """One way to count the fans of a shape.
 
-    ``rarity`` counts what must be unusual for it to hold: 0 for the layout of a common layer.
+    ``rarity`` counts its unusual properties: 0 for the layout of a common layer.
     """
 
     fan_in: int
@@ -35,7 +35,7 @@ def layouts(shape: Size, style: str) -> tuple[Layout, ...]:
 
     Args:
         shape: the shape of the tensor.
-        style: that of its name, from :func:`style_of`; its framework's layouts come first.
+        style: the style of its name, from :func:`style_of`; layouts of that framework come first.
     """
     found: dict[tuple[int, int], Layout] = {}
     for each in _layouts(shape, style):

@@ -26,20 +26,21 @@ from initcli.types import WHOLE, Size, TensorDtype
 
 FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 FEWEST = 32
-"""Values from which rules of random values are told apart at all."""
+"""Minimum number of random values to identify a rule."""
 _FACTOR = 1e4
-"""Of true draws, the likelihood of another rule exceeds that of the true one by this factor at most
-once in as many cases (Markov's inequality)."""
+"""Factor of the likelihood by which a rule is rejected. True draws exceed it at most once in as
+many cases (Markov's inequality)."""
 _RARITY = 20.0
-"""By how much more likely the values must be under a rule that is rarer by one."""
+"""Factor by which a rule must be more likely for each step of rarity."""
 _MANY = 1 << 20
-"""Values whose standard deviation is known to 0.07 %."""
+"""Number of values that determine a standard deviation to 0.07 %."""
 _SMALLEST = 1e-60
-"""Standard deviation of values whose fourth powers are numbers."""
+"""Minimum standard deviation of values whose fourth powers do not underflow; its inverse is the
+maximum."""
 _CONSTANTS = 1 << 20
-"""Values of the longest vector that is compared with one value a gate."""
+"""Maximum length of a vector that is compared with one value per gate."""
 _BLOCKS = (2, 3, 4)
-"""Parts of a packed matrix, which may have an initializer each."""
+"""Numbers of parts of a packed matrix, each with its own initializer."""
 
 
 _NOWHERE = Place()
@@ -48,8 +49,8 @@ _NOWHERE = Place()
 class Match(msgspec.Struct, frozen=True, kw_only=True):
     """An initializer that values agree with.
 
-    ``framework`` has it as a rule of its own; None for estimated arguments. ``p_value`` is the
-    probability of values that agree as badly or worse; None if nothing is random.
+    ``framework`` is the framework that has the rule; None for estimated arguments. ``p_value`` is
+    the probability of values that agree as badly or worse; None if nothing is random.
     """
 
     initializer: Initializer
@@ -62,7 +63,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 class Identified(msgspec.Struct, frozen=True):
     """The initializers that one tensor's values agree with, the likeliest first, and a note.
 
-    The note says what structure the values have, or why nothing fits.
+    The note gives the structure of the values, or the reason why nothing fits.
     """
 
     matches: tuple[Match, ...] = ()
@@ -77,13 +78,13 @@ class Identified(msgspec.Struct, frozen=True):
 def match(tensor: Stored, seen: Measurement, place: Place = _NOWHERE) -> Identified:
     """The initializers that the values of a tensor agree with.
 
-    A rule is dropped where true draws agree as badly once in a thousand tensors, or where another
+    A rule is rejected if true draws agree as badly for only one tensor in a thousand, or if another
     is 10,000 times as likely.
 
     Args:
         tensor: the tensor, some of whose values are read again.
         seen: the measurement of all of its values.
-        place: what stands beside it in its file.
+        place: its place among the other tensors of its file.
     """
     if not seen.count:
         return Identified(note="no finite values" if seen.nans or seen.infs else "no values")
@@ -131,7 +132,7 @@ def _only(
 
 
 def _constants(tensor: Stored, seen: Measurement) -> Identified | None:
-    """A vector of equal parts with one value each, such as an LSTM's bias by gates."""
+    """A vector of equal parts with one value each, such as the bias of an LSTM."""
     if len(tensor.shape) != 1 or seen.count > _CONSTANTS:
         return None
     values = structure.constants(tensor.read(0, seen.count))
@@ -164,7 +165,7 @@ def _orthogonal(
         distribution=distribution,
         p_value=p_value,
     )
-    note = "" if p_value >= DOUBTFUL else "the rows are orthogonal, and not uniformly distributed"
+    note = "" if p_value >= DOUBTFUL else "the rows are orthogonal, but not uniformly distributed"
     return Identified((matched,), note)
 
 
@@ -202,9 +203,16 @@ def _random(
             msgspec.structs.replace(each, initializer=ZeroRow(filled=each.initializer, row=rows[0]))
             for each in found
         ]
+    if found and _has_equal_fans(shape) and "fan_in" in found[0].rule:
+        remarks.append("fan_in = fan_out")
     if not found:
         remarks.append(_unmatched(seen, sample))
     return Identified(tuple(found), "; ".join(remarks))
+
+
+def _has_equal_fans(shape: Size) -> bool:
+    """Whether the channels of a kernel, the longest axes of most, are equal."""
+    return len(shape) > 1 and len(set(sorted(shape)[-2:])) == 1
 
 
 def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Place) -> list[Match]:
@@ -234,9 +242,19 @@ def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Pla
         if p_value >= DOUBTFUL:
             p_values[distribution] = p_value
             best = max(best, likelihood)
+    rarities = {
+        (distribution, rule.text): rarity for (distribution, _), (rarity, rule) in found.items()
+    }
+
+    def rarity_of(distribution: Distribution, rarity: int, rule: Rule) -> int:
+        # Where fan_in = fan_out, a rule of the fan_out is that of the fan_in.
+        twin = distribution, rule.text.replace("fan_in", "fan_out")
+        return min(rarity, rarities.get(twin, rarity))
+
     scored = [
         (
-            rarity * math.log(_RARITY) - likelihoods[distribution],
+            rarity_of(distribution, rarity, rule) * math.log(_RARITY) - likelihoods[distribution],
+            "fan_out" in rule.text and "fan_in" not in rule.text,
             Match(
                 initializer=initializer,
                 framework=rule.framework(style),
@@ -248,14 +266,14 @@ def _rules(shape: Size, path: str, values: Empirical, sample: Sample, place: Pla
         for (distribution, initializer), (rarity, rule) in found.items()
         if distribution in p_values
     ]
-    return [each for _, each in sorted(scored, key=lambda each: each[0])]
+    return [each[-1] for each in sorted(scored, key=lambda each: each[:-1])]
 
 
 def _decided(matches: list[Match], seen: Measurement) -> list[Match]:
     """The matches that training would have ended: those with bounds, or of many values.
 
-    Values that move by a tenth of their norm leave close bounds; a normal distribution they only
-    widen by 0.5 %, seven standard errors of so many values.
+    Values that move by a tenth of their norm leave close bounds, but only widen a normal
+    distribution by 0.5 %, which is seven standard errors of that many values.
     """
     return [each for each in matches if seen.count >= _MANY or has_bounds(each.distribution)]
 
@@ -288,9 +306,9 @@ def _estimated(values: Empirical, sample: Sample) -> list[Match]:
 
 
 def _blocks(path: str, dtype: TensorDtype, sample: Sample, place: Place) -> list[Match]:
-    """One initializer for each of some equal parts along the first or last axis.
+    """One initializer for each of several equal parts along the first or last axis.
 
-    The parts must have standard deviations so different that no one rule can hold for all.
+    The standard deviations of the parts must differ so much that no single rule fits all.
     """
     if not sample.is_whole:
         return []
@@ -356,7 +374,7 @@ def _sparse(tensor: Stored, dtype: TensorDtype, seen: Measurement, sample: Sampl
 
 
 def _unmatched(seen: Measurement, sample: Sample) -> str:
-    """Why nothing fits, as far as it is seen."""
+    """The reason why nothing fits, if it can be found."""
     for axis in sample.slices:
         lengths = np.sqrt(axis.squares)
         if np.ptp(lengths) <= 2.0**-7 * lengths.max():

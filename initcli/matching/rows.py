@@ -1,4 +1,4 @@
-"""Rows of a tensor that are still initial while others of it are trained."""
+"""Rows of a tensor that are still initial while other rows are trained."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from initcli.measuring.fit import DOUBTFUL, Empirical
 from initcli.types import TensorDtype
 
 _TABLE = re.compile(r"emb|wte|wpe", re.IGNORECASE)
-"""In names of tables, whose rows are trained one by one."""
+"""Parts of the names of tables, whose rows are trained independently."""
 _TALL = 8
-"""Rows to columns of a matrix that is such a table, whatever its name."""
+"""Minimum ratio of rows to columns of a matrix that counts as a table under any name."""
 _MOST = 1 << 21
-"""Values that are read of a tensor."""
+"""Maximum number of values that are read of a tensor."""
 _LEAST_ROWS = 16
 _LEAST_TRAINED = 0.02
-"""Share of the rows that are far: single ones may be outliers."""
+"""Minimum share of the rows that are far: single ones may be outliers."""
 _BETWEEN = 0.2
-"""Largest share of rows that are neither near nor far: else one cloud of rows is cut in two."""
+"""Maximum share of rows that are neither near nor far, so that no single cloud is split in two."""
 _LEAST_REACHING = 60
-"""Values next to the bounds whose number is sure to a quarter."""
+"""Minimum expected number of values next to the bounds, known to a quarter."""
 _COMPUTED = 2.0**-20
 """Relative error of a value that a framework computes in float32."""
 _LEAST_WIDTH = 32
 _LEAST_VALUES = 2000
 _NEAR = 4.0
-"""Standard errors within which the length of an initial row lies, but for one in 10,000."""
+"""Standard errors within which the length of all but one in 10,000 initial rows lies."""
 _DIRECTIONS = 8
-"""Directions in which training moves rows most, whose parts of a row are looked at apart."""
+"""Number of directions in which training moves rows most, which are tested separately."""
 _BEYOND = 1.2
-"""By how much the variance in a direction must exceed the largest one of noise."""
+"""Factor by which the variance in a direction must exceed the largest one of noise."""
 _ITERATIONS = 4
 
 
 _FAR = 8.0
-"""Standard errors beyond which a row is trained without doubt."""
+"""Standard errors above which a row is certainly trained."""
 _DECISIVE = 1 << 18
-"""Values whose standard deviation tells all rules apart; fewer may follow a rare one by chance."""
+"""Minimum number of values to distinguish all rules; fewer may follow a rare one by chance."""
 
 
 class KeptRows(NamedTuple):
-    """Of the ``rows`` that were looked at, ``initial`` follow a rule, and ``trained`` are far."""
+    """Numbers of rows: ``rows`` are tested, ``initial`` follow a rule, ``trained`` are far off."""
 
     rule: str
     initial: int
@@ -66,15 +66,15 @@ def kept_rows(
 ) -> KeptRows | None:
     """The rows of a table, such as an embedding, that still follow a rule of a framework.
 
-    Of independent values with the kurtosis κ the mean square of d has the relative standard error
-    √((κ − 1)/d). The rows within four of them, also in the directions that most of the matrix
-    lies in, must together agree with the rule in every respect that :func:`agreement` and
-    :func:`independence` test. So none are found where many rows have moved a little.
+    The mean square of d independent values with kurtosis κ has the relative standard error
+    √((κ − 1)/d). The rows within four standard errors, also in the main directions of the matrix,
+    must together pass all tests of :func:`agreement` and :func:`independence`. So none are found
+    if many rows have moved a little.
 
     Args:
-        tensor: the tensor, of which the rows of some two million values are read.
-        place: what stands beside it in its file.
-        declared: a distribution that is tried before those of the rules.
+        tensor: the tensor, of which rows of about two million values are read.
+        place: its place among the other tensors of its file.
+        declared: a distribution to try before those of the rules.
     """
     if len(tensor.shape) != 2 or tensor.dtype not in FLOATS:
         return None
@@ -105,7 +105,7 @@ def kept_rows(
 
 
 def _some_rows(tensor: Stored) -> Floats:
-    """All rows, or of a larger tensor those of as many values as are read, evenly spread."""
+    """All rows, or evenly spaced rows of a tensor that is too large to read."""
     count, width = tensor.shape
     wanted = min(count, _MOST // width)
     if wanted == count or tensor.is_sequential:
@@ -115,7 +115,7 @@ def _some_rows(tensor: Stored) -> Floats:
 
 
 class _Rows:
-    """Rows, and their lengths in all directions and in those that most of them lie in."""
+    """Rows, and their lengths in all directions and in the main directions."""
 
     def __init__(self, rows: Floats) -> None:
         self.rows = rows
@@ -124,13 +124,13 @@ class _Rows:
 
     @property
     def are_finite(self) -> bool:
-        """Whether all values are numbers whose squares are numbers, and some rows are not 0."""
+        """Whether all values and their squares are finite, and some rows are not 0."""
         used = np.count_nonzero(self._squares)
         return bool(np.isfinite(self._squares).all() and used >= 2 * _LEAST_ROWS)
 
     @property
     def least_and_greatest(self) -> tuple[float, float]:
-        """The least and the greatest root mean square of a row that is not 0."""
+        """The smallest and the largest root mean square of a row that is not 0."""
         lengths = np.sqrt(self._squares[self._squares > 0] / self.rows.shape[1])
         return float(lengths.min()), float(lengths.max())
 
@@ -151,7 +151,7 @@ class _Rows:
         return squares
 
     def kept(self, distribution: Distribution, dtype: TensorDtype) -> tuple[int, int]:
-        """The number of rows that follow a distribution, 0 if too few, and of those far from it."""
+        """The number of rows that follow a distribution (0 if too few), and of rows far from it."""
         width, mean, std = self.rows.shape[1], distribution.mean, distribution.std
         energy = (self._squares - 2 * mean * self._sums + width * mean**2) / std**2
         z = (energy - width) / math.sqrt(width * (kurtosis(distribution) - 1))
@@ -207,9 +207,9 @@ class _Rows:
     def _reaches(
         self, distribution: Distribution, near: NDArray[np.bool_], between: Floats
     ) -> bool:
-        """Whether rows within bounds come as near to them as those that nothing moved.
+        """Whether the largest values of rows within bounds are as close to them as in unmoved rows.
 
-        Of rows that all moved a little, those that stayed within lack half of their largest values.
+        If all rows moved a little, those that stayed within lack half of their largest values.
         """
         margin = float(np.median(between))
         rows = self.rows[near]
@@ -223,7 +223,7 @@ class _Rows:
 
 
 def _turned(rows: Floats, basis: Floats) -> Floats:
-    """Rows in an orthonormal basis that begins with some columns, by reflections (Householder)."""
+    """Rows in an orthonormal basis that starts with given columns, by Householder reflections."""
     turned = rows.astype(np.float64)
     vectors, factors = np.linalg.qr(basis, mode="raw")
     for place, factor in enumerate(factors):

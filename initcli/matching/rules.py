@@ -1,7 +1,7 @@
-"""The rules that frameworks and models start weights by, without a free parameter.
+"""The rules by which frameworks and models initialize weights, without free parameters.
 
-A row is a rule, the frameworks that have it, how rare it is (0: the default of a layer), and where
-it stands. ``layer_index`` and such words in a text are those of :class:`Place`.
+A row is a rule, the frameworks that have it, its rarity (0: the default of a layer), and its
+source.
 """
 
 from __future__ import annotations
@@ -339,13 +339,13 @@ VECTORS: tuple[Rule, ...] = tuple(
     if each.initializer
     in (RandomNormal(mean=0.0, stddev=1e-6), RandomNormal(mean=1.0, stddev=0.02))
 )
-"""Those of biases and of the scales of norms."""
+"""The fixed rules for biases and scales of norms."""
 
 
 def beside(shape: Size, place: Place, path: str) -> Iterator[Rule]:
-    """Rules that depend on the kernel beside a bias, and on the width of a recurrent layer.
+    """Rules that depend on the kernel of a bias, and on the width of a recurrent layer.
 
-    The name says that a layer is recurrent, so its rule comes first.
+    The name shows that a layer is recurrent, so its rule comes first.
     """
     for kernel in place.kernels if len(shape) == 1 else ():
         for layout in layouts(kernel, "torch"):
@@ -364,7 +364,7 @@ def beside(shape: Size, place: Place, path: str) -> Iterator[Rule]:
 
 
 def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:
-    """Rules that depend on what stands beside a tensor."""
+    """Rules that depend on the place of a tensor in its file."""
     yield from beside(shape, place, path)
     if place.blocks:
         depth = 2 * place.blocks
@@ -389,7 +389,7 @@ def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:
 
 
 def _placed_scales(place: Place, path: str) -> Iterator[Rule]:
-    """Rules of variance scaling whose factor depends on what stands beside a tensor."""
+    """Rules of variance scaling whose factor depends on the place of a tensor in its file."""
     if place.blocks:
         depth = 2 * place.blocks
         modes: tuple[Mode, ...] = ("fan_in", "fan_out")
@@ -434,7 +434,7 @@ def _placed_scales(place: Place, path: str) -> Iterator[Rule]:
 
 
 class Candidate(NamedTuple):
-    """A rule for one shape: the standard deviation comes first, to sort by."""
+    """A rule for one shape; the standard deviation is first, as the sort key."""
 
     std: float
     rarity: int
@@ -458,7 +458,7 @@ def _of_fans(rules: tuple[Rule, ...], shape: Size, style: str) -> Iterator[Candi
 
 
 def _std(distribution: Distribution) -> float:
-    """The standard deviation, quicker for a truncated normal one."""
+    """The standard deviation, faster for truncated normal distributions."""
     if isinstance(distribution, TruncatedNormalDistribution):
         cut = round((distribution.high - distribution.location) / distribution.scale, 9)
         return distribution.scale * _std_within(cut)

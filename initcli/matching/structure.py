@@ -25,13 +25,13 @@ from initcli.measuring.measurement import Measurement
 from initcli.types import ShapeError, Size
 
 _PATTERN_ENTRIES = 1 << 24
-"""Entries of the largest tensor that is compared with a pattern."""
+"""Maximum number of entries of a tensor that is compared with a pattern."""
 _VECTORS = 64
-"""Rows or columns whose products are computed."""
+"""Maximum number of rows or columns whose products are computed."""
 _GATES = (1, 2, 3, 4)
-"""Gates of a recurrent layer."""
+"""Numbers of equal parts: the gates of recurrent layers."""
 _SHORTEST = 8
-"""Values of the shortest sequence that is named."""
+"""Minimum length of a sequence that is named."""
 
 
 def constant(value: float) -> Initializer:
@@ -50,7 +50,7 @@ def constants(vector: Floats) -> list[float] | None:
 
 
 def pattern(tensor: Stored, seen: Measurement) -> Initializer | None:
-    """The initializer without randomness that the values are, entry by entry.
+    """The deterministic initializer that gives exactly these values.
 
     Kernels are compared in Keras's layout (k…, in, out) and in torch's (out, in, k…).
     """
@@ -99,7 +99,7 @@ def _is_pattern(
 
 
 def not_random(sample: Sample) -> str:
-    """What kind of table without randomness the values are; "" for any other."""
+    """The kind of table if the values are not random; "" otherwise."""
     values = sample.values[tuple(0 if n == 1 else slice(None) for n in sample.values.shape)]
     if values.ndim > 2 or (not sample.is_whole and values.ndim < 2):
         return ""
@@ -137,7 +137,7 @@ def _sequence(vector: Floats) -> str:
 
 
 def _is_sinusoidal(rows: Floats) -> bool:
-    """Whether row p is sin(pθ) or cos(pθ) with an angle of each column."""
+    """Whether row p is sin(pθ) or cos(pθ), with an angle θ for each column."""
     if not np.isin(rows[0], (0, 1)).all() or np.abs(rows).max() > 1 or (rows[1] == rows[0]).all():
         return False
     angles = np.where(rows[0] == 0, np.arcsin(rows[1]), np.arccos(rows[1]))
@@ -164,7 +164,7 @@ def zero_rows(tensor: Stored, seen: Measurement) -> list[int]:
 
 
 def copies(sample: Sample) -> int:
-    """How often every row of a whole sample stands in it; 1 if they are different."""
+    """How often every row of a complete sample occurs in it; 1 if all differ."""
     values = sample.values
     if not sample.is_whole or values.ndim < 2 or len(values) < 2:
         return 1
@@ -177,7 +177,7 @@ def copies(sample: Sample) -> int:
 
 
 def orthogonal(tensor: Stored, seen: Measurement, sample: Sample) -> Initializer | None:
-    """Orthogonal, with its gain, if the rows or columns are orthonormal but for a factor."""
+    """Orthogonal with its gain, if the rows or columns are orthonormal up to a factor."""
     shape = tensor.shape
     if len(shape) < 2 or min(shape[0], seen.count // max(shape[0], 1)) < 2:
         return None
@@ -194,7 +194,7 @@ def orthogonal(tensor: Stored, seen: Measurement, sample: Sample) -> Initializer
 
 
 def _vectors(tensor: Stored, seen: Measurement, sample: Sample, rows: int) -> Floats | None:
-    """Some rows of the matrix with so many rows, or some columns if it is tall."""
+    """Some rows of the matrix with ``rows`` rows, or some columns if it is tall."""
     columns = seen.count // rows
     if sample.is_whole:
         matrix = sample.values.reshape(rows, columns)
@@ -206,7 +206,7 @@ def _vectors(tensor: Stored, seen: Measurement, sample: Sample, rows: int) -> Fl
             return tensor.read(0, 2 * columns).reshape(2, columns)
         some: Floats = sample.values.reshape(-1, columns)[:_VECTORS]
         return some
-    # The squares of all entries sum to gain² times the shorter side, which chance seldom meets.
+    # The squares of all entries sum to gain² times the shorter side, which is unlikely by chance.
     square = (seen.squares + seen.count * seen.mean**2) / columns
     if abs(square * 4 - round(square * 4)) > 1e-3 * square:
         return None
@@ -222,7 +222,7 @@ def _vectors(tensor: Stored, seen: Measurement, sample: Sample, rows: int) -> Fl
 
 
 def _gain(vectors: Floats, dtype: str) -> float:
-    """The common length of vectors at right angles; 0 for any others."""
+    """The common length of orthogonal vectors; 0 for any others."""
     count, length = vectors.shape
     if count < 2 or count > length:
         return 0.0

@@ -1,4 +1,4 @@
-"""What the other tensors of a file say of one: the kernel of a bias, the number of blocks."""
+"""Facts about a tensor from the others of its file: the kernel of a bias, the number of blocks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SEPARATORS = re.compile(r"[./]")
 
 
 class Place(NamedTuple):
-    """Where a tensor stands among the others of its file.
+    """The place of a tensor among the others of its file.
 
     ``kernels`` are the shapes of the tensors of two or more axes that have the same parent, in
-    rising order. ``block`` of ``blocks`` is the number of the block it belongs to, 0 of 0 outside
-    of blocks. ``width`` is the commonest size of the file's vectors. ``trained`` says whether what
-    is beside it is trained: "the bias beside it", "the rest of the file" or "".
+    rising order. ``block`` of ``blocks`` is the number of its block, 0 of 0 outside of blocks.
+    ``width`` is the most common size of the file's vectors. ``trained`` names the evidence that it
+    is trained: "the bias beside it", "the rest of the file" or "" for none.
     """
 
     kernels: tuple[Size, ...] = ()
@@ -47,7 +47,7 @@ class Surroundings:
         self._width = widths.most_common(1)[0][0] if widths else 0
 
     def of(self, path: str) -> Place:
-        """Where a tensor stands."""
+        """The place of a tensor."""
         prefix, block = _block(path)
         return Place(
             self._kernels.get(parent(path), ()),

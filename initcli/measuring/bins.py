@@ -18,7 +18,7 @@ from initcli.sampling.workers import HERE, Workers
 
 MAX_BINS = 10_000
 """Maximum number of bins of any histogram."""
-_MAX_EXACT = 1 << 22
+MAX_EXACT = 1 << 22
 """Maximum number of entries of a tensor whose bins are exactly those that NumPy chooses."""
 
 
@@ -32,15 +32,15 @@ def data_histogram(
 ) -> Histogram:
     """The histogram of a parameter with edges that depend on its values, as NumPy chooses them.
 
-    The values are sampled or read a second time, since the edges are known only after the first
-    time. Values beyond the ends are counted beside the bins.
+    The values are sampled or read a second time, because the edges are known only after the first
+    time. Values beyond the ends are counted separately.
 
     Args:
-        parameter: the parameter to sample.
+        parameter: the parameter to sample or read.
         seen: its measurement.
         bins: number of bins; that of ``numpy.histogram_bin_edges(…, "auto")`` by default.
         ends: the first and the last edge; by default :attr:`Measurement.visible`.
-        workers: what does the work, see :mod:`initcli.sampling.workers`; this process by default.
+        workers: workers to use, see :mod:`initcli.sampling.workers`; this process by default.
 
     >>> import initcli
     >>> model = initcli.parse("{input_shape: [8], layers: [{type: Dense, units: 4}]}")
@@ -55,9 +55,9 @@ def data_histogram(
         return Histogram(around(seen.min), np.array([seen.count]))
     limits = np.array(ends or seen.visible, drawn_dtype(parameter) if ends is None else np.float64)
     low, high = limits.tolist()
-    # NumPy refuses bins that are narrower than the distance of two values of the dtype.
+    # NumPy rejects bins that are narrower than the distance between two values of the dtype.
     max_bins = max(1, int((high - low) / float(np.max(np.spacing(np.abs(limits))))))
-    if ends is None and seen.count <= _MAX_EXACT:
+    if ends is None and seen.count <= MAX_EXACT:
         chunks = range(-(-seen.entries // CHUNK))
         values = np.concatenate(list(Portion(parameter, chunks, seen.entries).draw()))
         inner = values[(values >= limits[0]) & (values <= limits[1])]
@@ -89,12 +89,12 @@ def _exact_auto_bins(seen: Measurement, values: Floats) -> int:
         return bins
     try:
         return np.histogram_bin_edges(values, "auto").size - 1
-    except ValueError:  # bins narrower than the dtype's values are apart
+    except ValueError:  # bins narrower than the step between values of the dtype
         return bins
 
 
 def auto_bins(seen: Measurement, ends: tuple[float, float] | None = None) -> int:
-    """About the number of bins of NumPy's "auto" between two ends, from the measurement alone.
+    """The approximate number of bins of NumPy's "auto" between two ends, from a measurement alone.
 
     The ends are :attr:`Measurement.visible` by default.
     """
@@ -110,7 +110,7 @@ def _bins(
     third_quartile: float,
     ends: tuple[float, float] | None,
 ) -> int:
-    """The larger of Sturges's and of Freedman and Diaconis's number of bins, as NumPy's "auto"."""
+    """The larger of the Sturges and Freedman–Diaconis numbers of bins, as NumPy's "auto"."""
     low, high = ends or seen.visible
     extent = high - low
     sturges = extent / (math.log2(seen.count) + 1)

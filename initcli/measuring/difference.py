@@ -1,8 +1,8 @@
-"""Differences: how far the values of one tensor lie from those of another of the same shape.
+"""Differences between the values of two tensors of the same shape.
 
-Values are compared chunk by chunk, so no more than a chunk of each tensor is held. Differences of
-two parts add up to that of both; parts and the order of addition are fixed, so the result does not
-depend on the workers.
+Values are compared chunk by chunk, so at most a chunk of each tensor is in memory. The differences
+of two parts add up to that of both; parts and the order of addition are fixed, so the result does
+not depend on the workers.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _LEAST = -1100
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """How ``count`` pairs (a, b) of finite values differ; + gives that of two parts together.
+    """The difference of ``count`` pairs (a, b) of finite values; + combines two parts.
 
     ``a_squares``, ``b_squares``, ``products`` and ``squares`` are the sums of a², b², a·b and
-    (b − a)², each divided by 4**exponent, since the square of a float64 may exceed float64.
+    (b − a)², each divided by 4**exponent, because the square of a float64 may overflow.
 
     ``changed`` counts pairs that differ, bit by bit where both have the same dtype. ``not_finite``
     counts further pairs in which a value is NaN or infinite.
@@ -52,7 +52,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def relative(self) -> float:
-        """‖b − a‖ / ‖a‖; infinite where only a is 0, NaN without a pair of finite values."""
+        """‖b − a‖ / ‖a‖; infinite if only a is 0, NaN without a pair of finite values."""
         if not self.count:
             return math.nan
         if not self.squares:
@@ -61,7 +61,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cosine(self) -> float:
-        """a·b / (‖a‖ ‖b‖); NaN where a or b is 0."""
+        """a·b / (‖a‖ ‖b‖); NaN if a or b is 0."""
         if not self.squares and self.a_squares:
             return 1.0
         norms = math.sqrt(self.a_squares) * math.sqrt(self.b_squares)
@@ -104,7 +104,7 @@ def differences(
 
     Args:
         pairs: tensors of the same shape.
-        workers: what does the work, see :mod:`initcli.sampling.workers`; this process by default.
+        workers: workers to use, see :mod:`initcli.sampling.workers`; this process by default.
         progress: called with the number of weights of each part that is done.
 
     Raises:
@@ -155,7 +155,7 @@ def _compare(part: _Part) -> Difference:
 
 
 _Content = tuple[Array, Floats]
-"""Entries as they are stored, and their values; of what is sampled both are the same."""
+"""Entries as stored, and their values; for sampled entries both are the same."""
 
 
 def _contents(parameter: Parameter, chunks: range) -> Iterator[_Content]:
@@ -202,7 +202,7 @@ def _of_chunk(one: _Content, two: _Content, *, same_dtype: bool) -> Difference:
 
 
 def _differ(one: Array, two: Array) -> Array:
-    """Which entries differ: in a bit where both have one dtype, else in their values."""
+    """Which entries differ, bit by bit if both have the same dtype, otherwise in their values."""
     if one.dtype == two.dtype:
         return _bits(one) != _bits(two)
     differ: Array = (one != two) & ~(np.isnan(one) & np.isnan(two))

@@ -15,22 +15,22 @@ from initcli.sampling.chunks import rounding_edges, working_dtype
 from initcli.types import TensorDtype
 
 DOUBTFUL = 1e-3
-"""A fit with a smaller probability is poor; one tensor in a thousand has one by chance."""
+"""p-value below which a fit is poor; by chance it is for one tensor in a thousand."""
 _MANY = 100_000
-"""Number of values from which the tail is the limit with its first correction."""
+"""Minimum number of values for the limit with its first correction in the tail."""
 _ROUNDINGS = 4
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 _FAR = 4.0
-"""For n d² from here on, both one-sided statistics exceed d less than once in 10¹² draws."""
+"""n d² above which both one-sided statistics exceed d in less than one of 10¹² draws."""
 
 
 class Fit(msgspec.Struct, frozen=True):
     """The Kolmogorov–Smirnov test: exact for up to 140 values, on the edges of bins for more.
 
-    ``statistic`` is the largest distance between the cumulative distributions of the values and of
-    the distribution. ``p_value`` is the probability that as many independent draws have that
+    ``statistic`` is the largest distance between the empirical and the cumulative distribution
+    function. ``p_value`` is the probability that the same number of independent draws has that
     distance or a larger one. The test is conservative with bins, for distributions with atoms, and
-    for entries that depend on one another.
+    for dependent entries.
     """
 
     statistic: float
@@ -38,7 +38,7 @@ class Fit(msgspec.Struct, frozen=True):
 
     @property
     def is_poor(self) -> bool:
-        """Whether chance gives such a fit to less than one tensor in a thousand."""
+        """Whether less than one tensor in a thousand has such a fit by chance."""
         return self.p_value < DOUBTFUL
 
 
@@ -49,7 +49,7 @@ def fit(distribution: Distribution, seen: Measurement, dtype: TensorDtype, copie
         distribution: the distribution the values should follow.
         seen: the measurement of the values.
         dtype: the dtype of the values.
-        copies: how many times the initializer repeats each value that it draws.
+        copies: number of times that the initializer repeats each drawn value.
 
     >>> import initcli
     >>> model = initcli.parse("{input_shape: [100], layers: [{type: Dense, units: 100}]}")
@@ -62,7 +62,7 @@ def fit(distribution: Distribution, seen: Measurement, dtype: TensorDtype, copie
 
 
 class Empirical:
-    """The empirical distribution of measured values of a dtype, to be held against others."""
+    """The empirical distribution of measured values of a dtype, for comparison with others."""
 
     def __init__(self, seen: Measurement, dtype: TensorDtype) -> None:
         self.seen, self.dtype = seen, dtype
@@ -71,7 +71,7 @@ class Empirical:
         """The Kolmogorov–Smirnov statistic."""
         seen = self.seen
         if seen.values is None and distribution.std == 0:
-            # Bins do not tell a constant from other values near it.
+            # Bins cannot distinguish a constant from other values near it.
             steps = _steps(np.array([seen.min, seen.max]), self.dtype)
         else:
             steps = self._steps
@@ -94,14 +94,14 @@ class Empirical:
 
     @cached_property
     def ends(self) -> tuple[float, float]:
-        """Bounds, before rounding, of the least value from above and of the greatest from below."""
+        """Bounds, before rounding: the smallest value's from above, the largest's from below."""
         ends = np.array([np.nextafter(self.seen.min, np.inf), self.seen.max])
         least, greatest = rounding_edges(ends, self.dtype).tolist()
         return least, greatest
 
 
 class _Steps(NamedTuple):
-    """Points before rounding, and the share of the values below them and up to them."""
+    """Points before rounding, and the shares of the values below them and up to them."""
 
     under: Floats
     before: Floats
@@ -110,10 +110,10 @@ class _Steps(NamedTuple):
 
 
 def _steps(values: Floats, dtype: TensorDtype) -> _Steps:
-    """The distance is largest at a value or just before it.
+    """The points at which the distance may be largest: at each value and just before it.
 
     Computed values, such as those of orthogonal matrices, may miss an atom of the distribution by
-    some roundings.
+    a few rounding errors.
     """
     near = _ROUNDINGS * np.spacing(np.abs(values).astype(working_dtype(dtype)))
     before, after = (np.searchsorted(values, values, side) / values.size for side in _SIDES)
@@ -140,7 +140,7 @@ def exceeded(n: int, d: float) -> float:
 
 
 def roughly_exceeded(n: int, d: float) -> float:
-    """The same to a factor of 2 from eight draws and a probability of 1e-4 on, and quicker.
+    """A faster :func:`exceeded`, to a factor of 2 for at least eight draws and p at least 1e-4.
 
     The first term of the limit, with the correction of Stephens 1970
     (doi:10.1111/j.2517-6161.1970.tb00821.x).

@@ -1,4 +1,4 @@
-"""Histograms that are used chunk by chunk and add up."""
+"""Histograms that are counted chunk by chunk and can be added."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Grid(msgspec.Struct, frozen=True):
 
     @property
     def fits_single(self) -> bool:
-        """Whether float32 numbers tell the bins apart."""
+        """Whether float32 numbers can distinguish the bins."""
         return abs(self.first) + self.bins < 2**24 and abs(self.exponent) < 100
 
     @property
@@ -62,7 +62,7 @@ class Grid(msgspec.Struct, frozen=True):
         return counts
 
     def weighted(self, values: Floats, repeats: Counts) -> Counts:
-        """As :meth:`count`, of values that each stand for several equal ones."""
+        """Like :meth:`count`, for values that each occur ``repeats`` times."""
         positions = np.floor(np.ldexp(values, -self.exponent)) - self.first
         counts = np.zeros(self.bins, np.int64)
         np.add.at(counts, np.clip(positions, 0, self.bins - 1).astype(np.intp), repeats)
@@ -112,9 +112,9 @@ class Grid(msgspec.Struct, frozen=True):
 class Histogram(msgspec.Struct, frozen=True):
     """Counts between ascending edges; + adds the counts of two histograms with the same edges.
 
-    Bin i holds the values in [edges[i], edges[i+1]), the last bin its upper edge too. Values
-    below the first edge count to the first bin, values above the last edge to the last bin, except
-    for those that ``below`` and ``above`` count.
+    Bin i holds the values in [edges[i], edges[i+1]), the last bin also its upper edge. Values
+    below the first edge count in the first bin, values above the last edge in the last bin, except
+    those counted by ``below`` and ``above``.
 
     >>> edges = np.array([0.0, 1.0, 2.0])
     >>> (Histogram(edges, np.array([1, 2])) + Histogram(edges, np.array([0, 5]))).counts.tolist()
@@ -136,7 +136,7 @@ class Histogram(msgspec.Struct, frozen=True):
         return f"{self.counts.size} bins from {self.edges[0]:g} to {self.edges[-1]:g}"
 
     def merged(self, low: float, high: float, bins: int) -> Histogram:
-        """At most ``bins`` wider bins, from the least value ``low`` to the greatest, ``high``."""
+        """At most ``bins`` wider bins, from the smallest value ``low`` to the largest, ``high``."""
         if low == high:
             return Histogram(around(low), np.array([self.counts.sum()]))
         used = np.flatnonzero(self.counts)

@@ -1,11 +1,11 @@
 """Measuring: statistics of the values of parameters.
 
-Values are measured chunk by chunk, so no more than a chunk is held. Measurements of two parts of a
+Values are measured chunk by chunk, so at most a chunk is in memory. Measurements of two parts of a
 tensor add up to that of both; parts and the order of addition are fixed, so the result does not
 depend on the workers.
 
 Stored values of at most 16 bits are measured by counting their bit patterns, others in two passes:
-the first finds the range of the histogram, which for sampled values their distribution gives.
+the first finds the range of the histogram. For sampled values the distribution gives the range.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from initcli.distributions import Floats
 from initcli.measuring import compiled
-from initcli.measuring.histogram import Grid
+from initcli.measuring.histogram import Counts, Grid
 from initcli.measuring.measurement import FINE_BINS, Measurement
 from initcli.measuring.portions import Portion, Progress, portions, refuse_too_large, stays
 from initcli.measuring.tally import PatternCounts, Survey, Tally, measure_values, survey
@@ -30,12 +30,12 @@ from initcli.sampling.workers import HERE, Workers
 from initcli.stored import StoredTensor, pattern_values
 
 _COUNTED = 1 << 18
-"""Entries whose bit patterns are counted at once: a call costs as much as some thousand."""
+"""Entries whose bit patterns are counted at once: a call costs as much as a few thousand."""
 _BATCH = 1 << 26
-"""Stored entries after which the second pass over their tensors begins."""
+"""Number of stored entries after which the second pass over their tensors begins."""
 
 _Counted = tuple[Parameter, int]
-"""A parameter, and how many of its entries are measured."""
+"""A parameter, and the number of its entries to measure."""
 _Part = TypeVar("_Part", bound=Measurement | PatternCounts | Survey)
 
 
@@ -46,12 +46,12 @@ def measure(
     max_entries: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Parameter, Measurement]]:
-    """Sample every parameter, or read it where it is stored, and measure it, chunk by chunk.
+    """Sample every parameter, or read it if it is stored, and measure it, chunk by chunk.
 
     Args:
-        parameters: the parameters to sample.
-        workers: what does the work, see :mod:`initcli.sampling.workers`; this process by default.
-        max_entries: measure only the first so many entries of a tensor; all by default.
+        parameters: the parameters to measure.
+        workers: workers to use, see :mod:`initcli.sampling.workers`; this process by default.
+        max_entries: number of first entries of each tensor to measure; all by default.
         progress: called with the number of weights of each part that is done.
 
     Raises:
@@ -82,7 +82,7 @@ def measure(
 
 
 def _batches(counts: list[_Counted]) -> Iterator[list[_Counted]]:
-    """The tensors in groups, of which both passes over stored values find them in memory."""
+    """The tensors in groups that stay in the page cache for both passes over stored values."""
     batch: list[_Counted] = []
     entries = 0
     for parameter, count in counts:
@@ -127,18 +127,12 @@ def _measure_portion(portion: Portion) -> Measurement | PatternCounts:
 def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
     stored = portion.parameter.stored
     if stored is not None and stored.has_patterns:
-        counts = np.zeros(pattern_values(stored.dtype).size, np.int64)
-        for start in portion.entries[::_COUNTED]:
-            bits = stored.bits(start, min(start + _COUNTED, portion.entries.stop))
-            (indices,) = scratch((np.intp, bits.size))
-            np.copyto(indices, bits)
-            counts += np.bincount(indices, minlength=counts.size)
+        counts = _pattern_counts(portion, stored)
         counted = PatternCounts(stored.dtype, counts)
         return counted.measurement if len(portion.entries) == portion.count else counted
     if portion.grid is not None:
         tally = Tally(portion.grid, portion.grid.middle)
-        is_compiled = portion.compiled and compiled.load()
-        if stored and is_compiled and compiled.fits_stored(stored.dtype, portion.grid):
+        if stored is not None and _is_compiled(portion, tally.grid):
             _add_stored(stored, portion.entries, tally)
             return tally.measurement
         for values in portion.draw():
@@ -147,7 +141,7 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
     distribution = portion.parameter.distribution
     chunks: Iterable[Floats] = portion.draw()
     if distribution is None:
-        # The range of a custom initializer is not known before its values.
+        # The range of a custom initializer is known only from its values.
         chunks = list(chunks)
         found = _measured_on(survey(chunks).grid, chunks)
         low, high = found.visible
@@ -155,7 +149,7 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
             return found
         return _measured_on(Grid.over(low, high, FINE_BINS), chunks)
     tally = Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
-    if portion.compiled and compiled.load() and compiled.fits(portion.parameter, tally.grid):
+    if _is_compiled(portion, tally.grid):
         _add_compiled(portion, tally)
         return tally.measurement
     for values in chunks:
@@ -163,8 +157,28 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
     return tally.measurement
 
 
+def _pattern_counts(portion: Portion, stored: StoredTensor) -> Counts:
+    """How often each bit pattern occurs in a portion."""
+    counts = np.zeros(pattern_values(stored.dtype).size, np.int64)
+    is_compiled = _is_compiled(portion, None)
+    for start in portion.entries[::_COUNTED]:
+        bits = stored.bits(start, min(start + _COUNTED, portion.entries.stop))
+        if is_compiled:
+            compiled.count_patterns(bits, counts)
+        else:
+            (indices,) = scratch((np.intp, bits.size))
+            np.copyto(indices, bits)
+            counts += np.bincount(indices, minlength=counts.size)
+    return counts
+
+
+def _is_compiled(portion: Portion, grid: Grid | None) -> bool:
+    """Whether kernels measure a portion; a process that was not forked loads them first."""
+    return portion.compiled and compiled.load() and compiled.fits(portion.parameter, grid)
+
+
 def _add_compiled(portion: Portion, tally: Tally) -> None:
-    """Draw and measure by compiled kernels, but for a last part of a chunk."""
+    """Draw and measure with compiled kernels, except for a last incomplete chunk."""
     parameter = portion.parameter
     whole = range(portion.chunks.start, min(portion.chunks.stop, portion.count // CHUNK))
     done = compiled.measured(parameter, whole, tally.grid, tally.center, tally.counts)
@@ -174,7 +188,7 @@ def _add_compiled(portion: Portion, tally: Tally) -> None:
 
 
 def _add_stored(stored: StoredTensor, entries: range, tally: Tally) -> None:
-    """Measure stored values by compiled kernels, but for a last part of a chunk."""
+    """Measure stored values with compiled kernels, except for a last incomplete chunk."""
     for start in entries[::_COUNTED]:
         values = stored.read(start, min(start + _COUNTED, entries.stop))
         whole = values.size - values.size % CHUNK

@@ -10,22 +10,22 @@ import numpy as np
 from initcli.measuring.histogram import Histogram
 
 FINE_BINS = 1024
-"""Minimum number of bins of a measurement, over the range that the distribution shows."""
+"""Minimum number of bins of a measurement, over the range of the distribution."""
 SHOWN_BINS = 64
-"""Maximum number of bins of the histogram that is shown of it."""
+"""Maximum number of bins of the histogram that is shown."""
 FEW = 140
 """Maximum number of values that a measurement keeps."""
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """Statistics of ``count`` finite values; + gives those of two parts together.
+    """Statistics of ``count`` finite values; + combines two parts.
 
-    Without a finite value, only ``nans`` and ``infs`` say something.
+    Without a finite value, only ``nans`` and ``infs`` are meaningful.
 
     ``squares`` is the sum of squared deviations from the mean, in float64, merged as in
     Chan, Golub & LeVeque 1979. ``histogram`` has fine bins, on a grid that depends on the
-    distribution. ``values`` are all of up to 140 values in rising order, else None. ``nans`` and
-    ``infs`` count further values that are not finite.
+    distribution. ``values`` are all values in rising order if there are at most 140, else None.
+    ``nans`` and ``infs`` count further values that are not finite.
     """
 
     count: int
@@ -50,22 +50,22 @@ class Measurement(msgspec.Struct, frozen=True):
 
     @property
     def entries(self) -> int:
-        """The number of values, those that are not finite included."""
+        """The number of values, including those that are not finite."""
         return self.count + self.nans + self.infs
 
     @property
     def shown(self) -> Histogram:
-        """The histogram from the least to the greatest value, in at most 64 bins."""
+        """The histogram from the smallest to the largest value, in at most 64 bins."""
         if not self.count:
             return Histogram(np.zeros(0), np.zeros(0, np.int64))
         return self.histogram.merged(self.min, self.max, SHOWN_BINS)
 
     @property
     def visible(self) -> tuple[float, float]:
-        """The range to draw: from the least to the greatest value, without a few that are far off.
+        """The range to draw: from the smallest to the largest value, without a few far ones.
 
-        At most one in fifty on each side may be far off, which is to miss the bins of the
-        histogram by more than all their width.
+        At most one in fifty on each side is left out, and only if it lies outside of the bins of
+        the histogram by more than their total width.
         """
         edges, counts = self.histogram.edges, self.histogram.counts
         first, last = float(edges[0]), float(edges[-1])

@@ -1,9 +1,10 @@
-"""Compiled kernels: chunks of random numbers, drawn and measured in machine code.
+"""Kernels that Numba compiles: chunks of random numbers, drawn and measured in machine code.
 
 They do what :mod:`initcli.random.variates` and :mod:`initcli.measuring.tally` do with NumPy,
 by the same operations in the same order, and the compiler may neither contract nor reorder them
-(Numba's ``fastmath`` is off): both give the same bits. Only :mod:`initcli.measuring.compiled`
-imports this module, which needs Numba.
+(Numba's ``fastmath`` is off): both give the same bits. Only :mod:`initcli.measuring.numba_code`
+imports this module, which needs Numba. Arrays are given to kernels by their addresses, and kernels
+allocate and raise nothing, so that their code runs without Numba.
 """
 
 from __future__ import annotations
@@ -13,21 +14,34 @@ from typing import Any, TypeVar
 
 import numpy as np
 from llvmlite import ir
-from numba import float32, float64, int32, njit, uint32, uint64
+from numba import (  # type: ignore[attr-defined, unused-ignore]
+    carray,
+    cfunc,
+    float32,
+    float64,
+    int32,
+    int64,
+    njit,
+    types,
+    uint32,
+    uint64,
+    void,
+)
 from numba.extending import intrinsic
 
+from initcli.measuring.kernel_interface import (
+    COLUMNS,
+    NORMAL,
+    SIGNATURES,
+    TABLES,
+    TOGETHER,
+    UNIFORM,
+)
 from initcli.measuring.sums import LANES, ROW
 from initcli.random import variates
 from initcli.sampling.chunks import CHUNK
 
-UNIFORM, NORMAL, TRUNCATED = range(3)
-"""Kinds of distributions."""
-TOGETHER = 4
-"""Generators that take their steps side by side, since a step waits for the last one."""
-TABLES = 4
-"""Tables of counts that are filled by turns."""
-
-_ONE, _HALF = np.float32(1), np.float32(0.5)
+_ONE, _HALF, _ZERO = np.float32(1), np.float32(0.5), np.float32(0)
 _SIN = tuple(np.float32(c) for c in variates.SIN)
 _LOGARITHM = tuple(np.float32(-4 * c) for c in variates.ATANH)
 _ANGLE, _LOG = np.float32(variates.ANGLE), np.float32(variates.LOG)
@@ -35,14 +49,15 @@ _SMALL = np.uint32(variates.SMALL)
 _MANTISSA, _ROOT_HALF = np.int32(variates.MANTISSA), np.int32(variates.ROOT_HALF)
 _ROOT_HALF_OF_2_31 = np.int32(variates.ROOT_HALF_OF_2_31 + 1)
 _MAGNITUDE, _INFINITY = np.int32(0x7FFFFFFF), np.int32(0x7F800000)
+_BLOCK = 4 * ROW
+"""Values that are measured in one go: four rows, so that sums are loaded and stored once."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_OPTIONS: Any = {"error_model": "numpy"}
 
 
 def _compiled(function: _Function) -> _Function:
-    """Compile a function when it is first called, and keep the code in a file."""
-    options: Any = {"nogil": True, "error_model": "numpy", "cache": True}
-    compiled: _Function = njit(**options)(function)  # type: ignore[assignment, unused-ignore]
+    compiled: _Function = njit(**_OPTIONS)(function)  # type: ignore[assignment, unused-ignore]
     return compiled
 
 
@@ -70,88 +85,145 @@ def _float(context: Any, bits: Any) -> Any:
     return float32(int32), cast
 
 
-@_compiled
+@_intrinsic
+def _root(context: Any, value: Any) -> Any:
+    """The square root of a float32, an instruction; NumPy's may be a call of a library."""
+
+    def root(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        function = builder.module.declare_intrinsic("llvm.sqrt", [ir.FloatType()])
+        return builder.call(function, values)
+
+    return float32(float32), root
+
+
+@_intrinsic
+def _pointer(context: Any, address: Any) -> Any:
+    """An address as a pointer."""
+
+    def cast(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(int64), cast
+
+
+def llvm() -> dict[str, tuple[str, str]]:
+    """Compile the kernels: by their names, the name of each in LLVM, and its module as a text."""
+    letters = {"i": int64, "f": float32, "d": float64}
+    made = {}
+    for name, arguments in SIGNATURES.items():
+        signature = void(*(letters[each] for each in arguments))
+        kernel: Any = cfunc(signature, **_OPTIONS)(globals()[name])
+        made[name] = kernel.native_name, kernel.inspect_llvm()
+    return made
+
+
 def measure(
-    kind: int,
+    kind: Any,
     entropy: Any,
     numbers: Any,
-    spares: int,
-    center: float,
+    spares: Any,
+    center: Any,
     scale: Any,
     first: Any,
     counts: Any,
-    chunks: int,
-) -> Any:
-    """Draw chunks and measure each.
+    bins: Any,
+    chunks: Any,
+    scratch: Any,
+    sums: Any,
+    figures: Any,
+) -> None:
+    """Draw chunks and measure each; arrays are given by their addresses.
 
     Args:
         kind: of the distribution.
         entropy: words from which the generators of the chunks are seeded, eight each, in rows up to
             a multiple of :data:`TOGETHER`.
-        numbers: float32 parameters of the distribution: scale and middle of a uniform one, 2 std
-            and mean of a normal one, both bounds, scale and location of a truncated one.
+        numbers: four float32 parameters of the distribution: scale and middle of a uniform one, 2
+            std and mean of a normal one, both bounds, scale and location of a truncated one.
         spares: further numbers that a truncated chunk draws.
         center: subtracted from the values before they are summed.
         scale: one over the width of a bin.
         first: number of the first bin.
-        counts: of the values in each bin, (tables, bins), to which those of all chunks are added.
+        counts: of the values in each bin, (TABLES, bins), to which those of all chunks are added.
+        bins: their number.
         chunks: their number.
-
-    Returns:
-        Sums of deviations and their squares in lanes, (chunks, 2, LANES), and least value,
-        greatest value and number of zeros, (chunks, 3); the latter is −1 for a truncated chunk that
-        needs more spares, which is not counted.
+        scratch: memory, see :func:`kernel_interface.scratch_words`.
+        sums: takes sums of deviations and their squares in lanes, (chunks, 2, LANES).
+        figures: takes least value, greatest value and number of zeros, (chunks, 3); the latter is
+            −1 for a truncated chunk that needs more spares, which is not counted.
     """
-    sums, figures = np.empty((chunks, 2, LANES)), np.empty((chunks, 3))
-    states = np.empty((TOGETHER, 4), np.uint64)
-    size = CHUNK + spares
-    words = np.empty((TOGETHER, (size + 1) // 2), np.uint64)
-    values = np.empty(size + size % 2, np.float32)
+    half = (CHUNK + spares + 1) // 2
+    values = carray(_pointer(scratch + 8 * COLUMNS), 2 * half, np.float32)
+    words = scratch + 8 * (COLUMNS + half)
+    given = carray(_pointer(numbers), 4, np.float32)
+    a, b, c, d = given[0], given[1], given[2], given[3]
+    flat = carray(_pointer(counts), TABLES * bins, np.int32)
     for start in range(0, chunks, TOGETHER):
+        states = carray(_pointer(scratch), 4 * TOGETHER, np.uint64)
+        pool = carray(_pointer(scratch + 8 * 4 * TOGETHER), 4, np.uint32)
         for k in range(TOGETHER):
-            seed(entropy[start + k], states[k])
-        random_words(states, words)
+            seed(carray(_pointer(entropy + 32 * (start + k)), 8, np.uint32), pool, states[k:])
+        random_words(scratch, words, half)
         for k in range(min(TOGETHER, chunks - start)):
-            raw = words[k].view(np.uint32)
+            raw = carray(_pointer(words + 8 * half * k), 2 * half, np.uint32)
             enough = True
+            _clear(scratch)
             if kind == UNIFORM:
-                uniform(raw, values, numbers[0], numbers[1])
-            elif kind == NORMAL:
-                normal(raw, values, numbers[0])
-                if numbers[1] != 0:
-                    shift(values, _ONE, numbers[1])
+                for i in range(0, CHUNK, _BLOCK):
+                    uniform(raw[i : i + _BLOCK], values[:_BLOCK], a, b)
+                    _add(values[:_BLOCK], center, scale, first, flat, bins, scratch)
             else:
-                normal(raw, values, float32(2))
-                enough = truncate(values[:size], numbers[0], numbers[1])
-                shift(values, numbers[2], numbers[3])
-            row = figures[start + k]
-            if enough:
-                _add(values[:CHUNK], center, scale, first, counts, sums[start + k], row)
-            else:
-                row[2] = -1
-    return sums, figures
+                if kind == NORMAL:
+                    normal(raw, values, a)
+                    shift(values, _ONE, b)
+                else:
+                    normal(raw, values, float32(2))
+                    enough = truncate(values[: CHUNK + spares], a, b, scratch)
+                    shift(values, c, d)
+                if enough:
+                    _add_all(values, center, scale, first, flat, bins, scratch)
+            _finish(scratch, sums, figures, start + k, enough)
 
 
-@_compiled
-def measure_stored(chunks: Any, center: float, scale: Any, first: Any, counts: Any) -> Any:
-    """Measure chunks of values, the rows of an array, as :func:`measure` does.
+def measure_stored(
+    values: Any,
+    center: Any,
+    scale: Any,
+    first: Any,
+    counts: Any,
+    bins: Any,
+    chunks: Any,
+    scratch: Any,
+    sums: Any,
+    figures: Any,
+) -> None:
+    """Measure chunks of values, as :func:`measure` does.
 
     The number of zeros of a chunk that is not counted, as not all of its values are finite, is −1.
     """
-    sums, figures = np.empty((len(chunks), 2, LANES)), np.empty((len(chunks), 3))
-    for k in range(len(chunks)):
+    flat = carray(_pointer(counts), TABLES * bins, np.int32)
+    for k in range(chunks):
+        chunk = carray(_pointer(values + 4 * CHUNK * k), CHUNK, np.float32)
         largest: Any = int32(0)
         for i in range(CHUNK):
-            largest = max(largest, _bits(chunks[k, i]) & _MAGNITUDE)
-        if largest < _INFINITY:
-            _add(chunks[k], center, scale, first, counts, sums[k], figures[k])
-        else:
-            figures[k, 2] = -1
-    return sums, figures
+            largest = max(largest, _bits(chunk[i]) & _MAGNITUDE)
+        _clear(scratch)
+        finite = largest < _INFINITY
+        if finite:
+            _add_all(chunk, center, scale, first, flat, bins, scratch)
+        _finish(scratch, sums, figures, k, finite)
+
+
+def count_patterns(patterns: Any, size: Any, counts: Any) -> None:
+    """Add the numbers of each of the bit patterns of 16-bit values to 64-bit counts."""
+    values = carray(_pointer(patterns), size, np.uint16)
+    of_pattern = carray(_pointer(counts), 1 << 16, np.int64)
+    for i in range(size):
+        of_pattern[values[i]] += 1
 
 
 @_compiled
-def seed(entropy: Any, state: Any) -> None:
+def seed(entropy: Any, pool: Any, state: Any) -> None:
     """The state of ``SFC64(SeedSequence(n))``, of an n with those eight words, the lowest first.
 
     NumPy keeps the algorithm of ``SeedSequence`` stable (O'Neill 2015, Developing a seed_seq
@@ -160,7 +232,7 @@ def seed(entropy: Any, state: Any) -> None:
     size = entropy.size
     while size > 4 and entropy[size - 1] == 0:
         size -= 1
-    pool, key = np.empty(4, np.uint32), uint32(0x43B0D7E5)
+    key = uint32(0x43B0D7E5)
     for i in range(4):
         pool[i], key = _hashed(entropy[i], key, uint32(0x931E8875))
     for source in range(size):
@@ -174,10 +246,11 @@ def seed(entropy: Any, state: Any) -> None:
     for i in range(3):
         low, key = _hashed(pool[2 * i % 4], key, uint32(0x58F38DED))
         high, key = _hashed(pool[(2 * i + 1) % 4], key, uint32(0x58F38DED))
-        state[i] = uint64(low) | (uint64(high) << uint64(32))
-    state[3] = uint64(1)
+        state[TOGETHER * i] = uint64(low) | (uint64(high) << uint64(32))
+    a, b, c, w = state[0], state[TOGETHER], state[2 * TOGETHER], uint64(1)
     for _ in range(12):
-        _, state[0], state[1], state[2], state[3] = _step(state[0], state[1], state[2], state[3])
+        _, a, b, c, w = _step(a, b, c, w)
+    state[0], state[TOGETHER], state[2 * TOGETHER], state[3 * TOGETHER] = a, b, c, w
 
 
 @_compiled
@@ -189,17 +262,25 @@ def _hashed(word: Any, key: Any, factor: Any) -> Any:
 
 
 @_compiled
-def random_words(states: Any, words: Any) -> None:
-    """Fill each row of ``words`` from a generator SFC64 (PractRand, Doty-Humphrey 2010)."""
-    a0, b0, c0, w0 = states[0]
-    a1, b1, c1, w1 = states[1]
-    a2, b2, c2, w2 = states[2]
-    a3, b3, c3, w3 = states[3]
-    for i in range(words.shape[1]):
-        words[0, i], a0, b0, c0, w0 = _step(a0, b0, c0, w0)
-        words[1, i], a1, b1, c1, w1 = _step(a1, b1, c1, w1)
-        words[2, i], a2, b2, c2, w2 = _step(a2, b2, c2, w2)
-        words[3, i], a3, b3, c3, w3 = _step(a3, b3, c3, w3)
+def random_words(states: Any, words: Any, count: Any) -> None:
+    """Fill rows of ``count`` words, each from a generator SFC64 (PractRand, Doty-Humphrey 2010).
+
+    Their states are columns of ``states``, (4, TOGETHER).
+    """
+    for i in range(0, count - TOGETHER + 1, TOGETHER):
+        _steps(states, words + 8 * i, count)
+    most = count - count % TOGETHER
+    state = carray(_pointer(states), 4 * TOGETHER, np.uint64)
+    for k in range(TOGETHER):
+        row = carray(_pointer(words + 8 * count * k), count, np.uint64)
+        a, b, c, w = (
+            state[k],
+            state[TOGETHER + k],
+            state[2 * TOGETHER + k],
+            state[3 * TOGETHER + k],
+        )
+        for i in range(most, count):
+            row[i], a, b, c, w = _step(a, b, c, w)
 
 
 @_compiled
@@ -208,6 +289,51 @@ def _step(a: Any, b: Any, c: Any, w: Any) -> Any:
     word = a + b + w
     turned = (c << uint64(24)) | (c >> uint64(40))
     return word, b ^ (b >> uint64(11)), c + (c << uint64(3)), turned + word, w + uint64(1)
+
+
+@_intrinsic
+def _steps(context: Any, states: Any, words: Any, row: Any) -> Any:
+    """:data:`TOGETHER` steps of as many generators, side by side in vectors.
+
+    Addresses are those of the states and of the first words to fill; ``row`` is the number of words
+    of a generator.
+    """
+    lanes, long = TOGETHER, ir.IntType(64)
+    vector = ir.VectorType(long, lanes)
+
+    def steps(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        def pointers(address: Any, apart: Any) -> list[Any]:
+            first = builder.inttoptr(address, long.as_pointer())
+            places = (builder.gep(first, [builder.mul(apart, long(k))]) for k in range(lanes))
+            return [builder.bitcast(place, vector.as_pointer()) for place in places]
+
+        def constant(number: int) -> Any:
+            return vector([number] * lanes)
+
+        kept = pointers(values[0], long(lanes))[:4]
+        a, b, c, w = (builder.load(each, align=8) for each in kept)
+        rows = []
+        for _ in range(lanes):
+            word = builder.add(builder.add(a, b), w)
+            turned = builder.or_(builder.shl(c, constant(24)), builder.lshr(c, constant(40)))
+            a = builder.xor(b, builder.lshr(b, constant(11)))
+            b = builder.add(c, builder.shl(c, constant(3)))
+            c = builder.add(turned, word)
+            w = builder.add(w, constant(1))
+            rows.append(word)
+        for each, place in zip((a, b, c, w), kept, strict=True):
+            builder.store(each, place, align=8)
+        # Perfect shuffles turn rows to columns.
+        order = np.arange(2 * lanes).reshape(2, lanes).T.reshape(2, lanes)
+        masks = [ir.VectorType(ir.IntType(32), lanes)(half.tolist()) for half in order]
+        for _ in range(lanes.bit_length() - 1):
+            pairs = list(zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True))
+            rows = [builder.shuffle_vector(*pair, mask) for pair in pairs for mask in masks]
+        for each, place in zip(rows, pointers(values[1], values[2]), strict=True):
+            builder.store(each, place, align=8)
+        return context.get_dummy_value()
+
+    return void(int64, int64, int64), steps
 
 
 @_compiled
@@ -231,13 +357,13 @@ def normal(words: Any, out: Any, scale: Any) -> None:
         sine = ((square * _SIN[3] + _SIN[2]) * square + _SIN[1]) * square + _SIN[0]
         sine *= angle
         q = _HALF - sine * sine
-        p = sine * np.sqrt(q + _HALF)
+        p = sine * _root(q + _HALF)
         bits = int32(_bits(f) - _ROOT_HALF_OF_2_31)
         m = _float(int32((bits & _MANTISSA) + _ROOT_HALF))
         t = (m - _ONE) / (m + _ONE)
         square = t * t
         log = (square * _LOGARITHM[2] + _LOGARITHM[1]) * square + _LOGARITHM[0]
-        radius = np.sqrt(float32(bits >> int32(23)) * _LOG + log * t) * scale
+        radius = _root(float32(bits >> int32(23)) * _LOG + log * t) * scale
         signed = _float(int32(_bits(radius) ^ int32((b << uint32(24)) & uint32(0x80000000))))
         out[i] = p * signed
         out[half + i] = q * signed
@@ -254,69 +380,115 @@ def shift(values: Any, scale: Any, location: Any) -> None:
 
 
 @_compiled
-def truncate(values: Any, low: Any, high: Any) -> bool:
+def truncate(values: Any, low: Any, high: Any, scratch: Any) -> bool:
     """Replace those of the first values that are out of bounds by the next later one within.
 
     Returns whether there were enough. Nothing branches on a value, which cannot be predicted.
     """
-    outside = np.empty(values.size, np.uint8)
-    for i in range(values.size):
-        outside[i] = (values[i] < low) | (values[i] > high)
-    gaps, count = np.empty(CHUNK, np.uint32), uint64(0)
-    for i in range(CHUNK):
-        gaps[count] = uint32(i)
-        count += outside[i]
-    spares, enough = np.empty(values.size - CHUNK, np.float32), uint64(0)
+    enough = CHUNK
     for i in range(CHUNK, values.size):
-        spares[enough] = values[i]
-        enough += uint64(1 - outside[i])
-    if enough < count:
-        return False
-    for i in range(count):
-        values[gaps[i]] = spares[i]
+        values[enough] = values[i]
+        enough += int64((values[i] >= low) & (values[i] <= high))
+    outside = carray(_pointer(scratch + 28 * ROW), ROW, np.uint8)
+    gaps = carray(_pointer(scratch + 32 * ROW), ROW, np.uint32)
+    spare = CHUNK
+    for start in range(0, CHUNK, ROW):
+        row = values[start : start + ROW]
+        for i in range(ROW):
+            outside[i] = (row[i] < low) | (row[i] > high)
+        count = 0
+        for i in range(ROW):
+            gaps[count] = uint32(i)
+            count += int64(outside[i])
+        if spare + count > enough:
+            return False
+        for i in range(count):
+            row[gaps[i]] = values[spare + i]
+        spare += count
     return True
 
 
 @_compiled
+def _columns(scratch: Any) -> Any:
+    """By columns: sums, their squares, least and greatest values, and numbers of zeros."""
+    total = carray(_pointer(scratch), ROW, np.float64)
+    squares = carray(_pointer(scratch + 8 * ROW), ROW, np.float64)
+    low = carray(_pointer(scratch + 16 * ROW), ROW, np.float32)
+    high = carray(_pointer(scratch + 20 * ROW), ROW, np.float32)
+    zeros = carray(_pointer(scratch + 24 * ROW), ROW, np.int32)
+    return total, squares, low, high, zeros
+
+
+@_compiled
+def _clear(scratch: Any) -> None:
+    """Begin a chunk."""
+    total, squares, low, high, zeros = _columns(scratch)
+    for i in range(ROW):
+        total[i], squares[i] = 0, 0
+        low[i], high[i] = np.inf, -np.inf
+        zeros[i] = 0
+
+
+@_compiled
 def _add(
-    values: Any, center: float, scale: Any, first: Any, counts: Any, sums: Any, figures: Any
+    values: Any, center: Any, scale: Any, first: Any, flat: Any, bins: Any, scratch: Any
+) -> None:
+    """Measure the next values of a chunk, :data:`_BLOCK` of them."""
+    total, squares, low, high, zeros = _columns(scratch)
+    bin_of = carray(_pointer(scratch + 28 * ROW), _BLOCK, np.int32)
+    last = float32(bins - 1)
+    for i in range(_BLOCK):
+        position = np.floor(values[i] * scale) - first
+        bin_of[i] = int32(min(max(position, _ZERO), last))
+    one, two = values[:ROW], values[ROW : 2 * ROW]
+    three, four = values[2 * ROW : 3 * ROW], values[3 * ROW :]
+    for i in range(ROW):
+        a, b, c, d = one[i], two[i], three[i], four[i]
+        low[i] = _less(_less(_less(a, b), _less(c, d)), low[i])
+        high[i] = -_less(_less(_less(-a, -b), _less(-c, -d)), -high[i])
+        zeros[i] += int32(a == _ZERO) + int32(b == _ZERO) + int32(c == _ZERO) + int32(d == _ZERO)
+        e, f, g, h = (
+            float64(a) - center,
+            float64(b) - center,
+            float64(c) - center,
+            float64(d) - center,
+        )
+        total[i] = total[i] + e + f + g + h
+        squares[i] = squares[i] + e * e + f * f + g * g + h * h
+    # A table each, since a count waits for the last one in its bin.
+    for i in range(0, _BLOCK, TABLES):
+        for table in range(TABLES):
+            flat[uint64(uint32(bin_of[i + table])) + uint64(table * bins)] += 1
+
+
+@_compiled
+def _add_all(
+    values: Any, center: Any, scale: Any, first: Any, flat: Any, bins: Any, scratch: Any
 ) -> None:
     """Measure the values of a chunk."""
-    bins = counts.shape[1]
-    last = float32(bins - 1)
-    flat, bin_of = counts.reshape(-1), np.empty(ROW, np.uint32)
-    total, squares = np.zeros(ROW), np.zeros(ROW)
-    low: Any = _MAGNITUDE
-    high: Any = ~_MAGNITUDE
-    zeros = 0
-    for start in range(0, CHUNK, ROW):
-        row = values[start : start + ROW]
-        for i in range(ROW):
-            deviation = float64(row[i]) - center
-            total[i] += deviation
-            squares[i] += deviation * deviation
-        none: Any = int32(0)
-        for i in range(ROW):
-            none += int32(row[i] == float32(0))
-        zeros += none
-        for i in range(ROW):
-            ordered = _bits(row[i])
-            ordered ^= (ordered >> int32(31)) & _MAGNITUDE
-            low, high = min(low, ordered), max(high, ordered)
-        for i in range(ROW):
-            position = np.floor(row[i] * scale) - first
-            bin_of[i] = uint32(int32(min(max(position, float32(0)), last)))
-        # A table each, since a count waits for the last one in its bin.
-        for i in range(0, ROW, 4):
-            flat[uint64(bin_of[i])] += 1
-            flat[uint64(bin_of[i + 1]) + uint64(bins)] += 1
-            flat[uint64(bin_of[i + 2]) + uint64(2 * bins)] += 1
-            flat[uint64(bin_of[i + 3]) + uint64(3 * bins)] += 1
-    sums[:] = 0
+    for i in range(0, CHUNK, _BLOCK):
+        _add(values[i : i + _BLOCK], center, scale, first, flat, bins, scratch)
+
+
+@_compiled
+def _less(a: Any, b: Any) -> Any:
+    return a if a < b else b
+
+
+@_compiled
+def _finish(scratch: Any, sums: Any, figures: Any, chunk: Any, counted: bool) -> None:
+    """What was measured of a chunk."""
+    total, squares, low, high, zeros = _columns(scratch)
+    lanes = carray(_pointer(sums + 16 * LANES * chunk), 2 * LANES, np.float64)
+    figure = carray(_pointer(figures + 24 * chunk), 3, np.float64)
+    for i in range(2 * LANES):
+        lanes[i] = 0
+    least, most, none = low[0], high[0], 0
     for start in range(0, ROW, LANES):
         for i in range(LANES):
-            sums[0, i] += total[start + i]
-            sums[1, i] += squares[start + i]
-    figures[0] = _float(int32(low ^ ((low >> int32(31)) & _MAGNITUDE)))
-    figures[1] = _float(int32(high ^ ((high >> int32(31)) & _MAGNITUDE)))
-    figures[2] = zeros
+            lanes[i] += total[start + i]
+            lanes[LANES + i] += squares[start + i]
+    for i in range(ROW):
+        least, most = _less(low[i], least), -_less(-high[i], -most)
+        none += zeros[i]
+    figure[0], figure[1], figure[2] = least, most, none if counted else -1

@@ -1,6 +1,6 @@
 """Portions: the chunks of a tensor that one task draws or reads.
 
-They depend on the tensor and the number of its entries alone, and never on the workers.
+They depend only on the tensor and the number of its entries, never on the workers.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from initcli.sampling.chunks import (
 )
 
 Progress = Callable[[int], None]
-"""Called with the number of weights of each part of the work that is done."""
+"""Called with the number of weights of each part that is done."""
 
 
 class Portion(msgspec.Struct, frozen=True):
-    """The chunks of a parameter that one task takes, of the first ``count`` entries."""
+    """The chunks of a parameter for one task, among the first ``count`` entries."""
 
     parameter: Parameter
     chunks: range
     count: int
     grid: Grid | None = None
-    """The histogram's bins, of stored values that are measured in two passes."""
+    """The bins of the histogram, for stored values that are measured in two passes."""
     compiled: bool = False
-    """Whether to draw and measure by compiled kernels."""
+    """Whether to draw and measure with compiled kernels."""
 
     @property
     def entries(self) -> range:
@@ -45,7 +45,7 @@ class Portion(msgspec.Struct, frozen=True):
 
     @property
     def is_last(self) -> bool:
-        """Whether the entries end here."""
+        """Whether this is the last portion of the entries."""
         return self.chunks.stop * CHUNK >= self.count
 
     def draw(self) -> Iterator[Floats]:
@@ -57,10 +57,10 @@ class Portion(msgspec.Struct, frozen=True):
 
 
 def refuse_too_large(counts: Sequence[tuple[Parameter, int]]) -> None:
-    """Raise TooLarge if so many entries of parameters are too many, or one fits no memory."""
+    """Raise TooLarge if there are too many entries, or a tensor does not fit in memory."""
     weights = sum(count for _, count in counts)
     if weights > (allowed := limits.in_force().weights):
-        message = f"{weights:,} weights are to be drawn, and {allowed:,} are allowed"
+        message = f"{weights:,} weights would be drawn, but {allowed:,} are allowed"
         raise TooLarge(message, limits.remedy("weights", weights))
     for parameter, _ in counts:
         refuse_beyond_memory(parameter, scratch_bytes(parameter))
@@ -76,9 +76,9 @@ def portions(parameter: Parameter, count: int, grid: Grid | None = None) -> Iter
 
 
 def chunk_ranges(count: int, *, whole: bool) -> Iterator[range]:
-    """The chunks of ``count`` entries that each task takes, which depend on the count alone.
+    """The chunks of ``count`` entries for each task, which depend only on the count.
 
-    ``whole`` is whether one task must take all.
+    ``whole`` makes one task take all.
     """
     chunks = max(-(-count // CHUNK), 1)
     size = chunks if whole else min(max(chunks // 8, 32), 128)
@@ -87,11 +87,11 @@ def chunk_ranges(count: int, *, whole: bool) -> Iterator[range]:
 
 
 def needs_whole(parameter: Parameter) -> bool:
-    """Whether one task must take the whole tensor, of which one at a time is held or read."""
+    """Whether one task must take the whole tensor, held in memory or read sequentially."""
     stored = parameter.stored
     return drawn_whole(parameter) if stored is None else stored.is_sequential
 
 
 def stays(portion: Portion) -> bool:
-    """Whether this process must take a portion itself."""
+    """Whether this process must take the portion itself."""
     return needs_whole(portion.parameter)

@@ -16,21 +16,21 @@ from initcli.stored import StoredTensor
 class SameValues:
     """Finds stored tensors that have the same values, bit by bit.
 
-    Constant tensors, and those that are tied in their file, are not meant.
+    Constant tensors, and tensors that are tied in their file, are skipped.
     """
 
     def __init__(self) -> None:
         self._alike: defaultdict[Hashable, list[StoredTensor]] = defaultdict(list)
 
     def add(self, stored: StoredTensor, seen: Measurement) -> None:
-        """Take in a tensor; only a few of its figures are kept."""
+        """Add a tensor; only a few of its figures are kept."""
         if seen.min >= seen.max or stored.alias_of is not None:
             return
         figures = seen.entries, seen.mean, seen.squares, seen.min, seen.max
         self._alike[(stored.shape, stored.dtype, figures)].append(stored)
 
     def groups(self) -> Iterator[list[StoredTensor]]:
-        """The groups of two or more tensors that are the same."""
+        """The groups of two or more equal tensors."""
         for first, *others in self._alike.values():
             same = [each for each in others if _is_same(first, each)]
             if same:

@@ -1,4 +1,4 @@
-"""What stored values are to the distribution that is declared for them."""
+"""Whether stored values still follow their declared distribution."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from initcli.parameter import Parameter
 from initcli.types import TensorDtype
 
 SURE = 1e-6
-"""Probability below which values do not follow their distribution: one true tensor in a million."""
+"""p-value below which values do not follow their distribution: one true tensor in a million."""
 
 _ROUNDING = 2.0**-8
-"""Of a constant that was stored in bfloat16 before."""
+"""Relative error of a constant that was once stored in bfloat16."""
 
 Standing = Literal["follows", "differs", "not finite"]
 
 
 def standing(parameter: Parameter, seen: Measurement | None) -> Standing | None:
-    """Whether stored values follow their initial distribution; None where there is nothing to say.
+    """Whether stored values follow their initial distribution; None if that is unknown.
 
-    Values that should be constant follow only if all are, to the digits of bfloat16; others if a
-    Kolmogorov–Smirnov test does not refuse them with a probability below :data:`SURE`.
+    Values of a declared constant follow if all equal it to the precision of bfloat16; others if the
+    p-value of a Kolmogorov–Smirnov test is at least :data:`SURE`.
     """
     distribution = parameter.distribution
     if parameter.stored is None or distribution is None or seen is None:

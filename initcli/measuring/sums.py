@@ -1,4 +1,4 @@
-"""The sum of a chunk, in an order that NumPy and compiled kernels share."""
+"""The sum of a chunk, in the same order in NumPy and in compiled kernels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from initcli.random.standard_normal import Floats
 from initcli.sampling.chunks import CHUNK
 
 ROW = 1024
-"""Entries of the rows that are added up first."""
+"""Length of the rows that are summed first."""
 LANES = 32
-"""Entries of the rows that are added up next; the last row is summed exactly."""
+"""Length of the rows that are summed next; the last row is summed exactly."""
 
 
 def total(values: Floats) -> float:
-    """The sum of the values, rounded as of any array unless they are a whole chunk."""
+    """The sum of the values: in the shared order for a whole chunk, otherwise NumPy's."""
     if values.size != CHUNK:
         return float(values.sum())
     row = np.add.reduce(values.reshape(-1, ROW), axis=0)

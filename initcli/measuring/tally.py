@@ -1,7 +1,7 @@
 """Tallies: statistics of values, added chunk by chunk.
 
 With d = x − c for a center c near the mean, the mean is c + Σd/n and the sum of squared deviations
-Σd² − (Σd)²/n, which loses no digits if c is within a few deviations.
+Σd² − (Σd)²/n, which loses no digits if c is within a few standard deviations of the mean.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from initcli.stored import pattern_order, pattern_values
 from initcli.types import LARGEST
 
 _SOME = 64
-"""Values of a chunk from which the quartiles are estimated."""
+"""Number of values of a chunk from which the quartiles are estimated."""
 _REACH = 16.0
-"""Distances of the quartiles that a histogram of stored values shows beyond them, at most."""
+"""Maximum range of a histogram of stored values beyond the quartiles, in interquartile ranges."""
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """The range of finite values, and some of them; + gives that of two parts together."""
+    """The range of finite values, and some of them; + combines two parts."""
 
     low: float
     high: float
@@ -46,7 +46,7 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 def _quartiles(values: Floats) -> tuple[float, float]:
-    """Those of :func:`numpy.percentile`, which takes longer than all else of a small tensor."""
+    """The quartiles of :func:`numpy.percentile`, which is slow for small tensors."""
     if not values.size:
         return 0.0, 0.0
     ordered = np.sort(values)
@@ -103,7 +103,7 @@ class PatternCounts(msgspec.Struct, frozen=True):
 
 
 def _grid(low: float, high: float, first_quartile: float, third_quartile: float) -> Grid:
-    """The bins of a histogram of stored values; few far values do not widen them."""
+    """The bins of a histogram of stored values; a few far values do not widen them."""
     if low > high:
         return Grid.over(0.0, 0.0, 1)
     reach = _REACH * (third_quartile - first_quartile)
@@ -168,11 +168,11 @@ class Tally:
     def add_compiled(
         self, chunks: Iterable[ChunkSums | None], values: Callable[[int], Floats]
     ) -> None:
-        """Add whole chunks that kernels have measured, and by their values those that none has.
+        """Add whole chunks that kernels have measured; others are measured from their values.
 
         Args:
-            chunks: the sums of each chunk, whose values are in :attr:`counts` already.
-            values: gives the values of a chunk by its number.
+            chunks: the sums of each chunk, which is already in :attr:`counts`; None for others.
+            values: returns the values of a chunk by its number.
         """
         for number, chunk in enumerate(chunks):
             if chunk is None:
@@ -205,7 +205,7 @@ class Tally:
 
 
 def survey(chunks: Iterable[Floats]) -> Survey:
-    """The range of values, and some hundred of them."""
+    """The range of values, and a few hundred of them."""
     low, high = math.inf, -math.inf
     some = []
     for values in chunks:

@@ -1,1 +1,1 @@
-"""From measurements to pages: tables, data and pictures."""
+"""Rendering of reports: tables, data and pictures."""

@@ -1,29 +1,31 @@
-"""Rows of a signal's table that stand for several: blocks, and blocks that behave alike."""
+"""Folding of rows in a signal's table: blocks, and blocks that behave alike."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
+from typing import TypeVar
 
 import msgspec
 
 from initcli.render.outline import block_name, repetition
 from initcli.signal.figures import AttentionSignal, LayerSignal, TensorSignal, attention_figure
-from initcli.signal.width_sweep import LayerTrend
+from initcli.signal.width_sweep import LayerTrend, TensorTrend
 
 ALIKE = 2.0
 """Largest factor between the sizes of two rows that behave alike."""
 _MIN_SAVED = 4
 """Minimum number of rows that a fold must save."""
 _NUMBER = re.compile(r"_?\d+(?=.*/)|^([^/]*?)_?\d+$")
-"""A number in the name of a layer's block, or at the end of the name of a layer in none."""
+"""A number in the name of a layer's block, or at the end of the name of a layer outside blocks."""
 
 Sizes = tuple[float | None, ...]
+_Tensor = TypeVar("_Tensor", TensorSignal, TensorTrend)
 
 
 def at_depth(layers: Sequence[LayerSignal], depth: int) -> Iterator[LayerSignal]:
-    """The layers; each block below ``depth`` levels of names is one row, that of its last layer."""
+    """The layers, each block below ``depth`` levels of names as the row of its last layer."""
 
     def prefix(layer: LayerSignal) -> str:
         return "/".join(layer.name.split("/")[:depth])
@@ -35,7 +37,7 @@ def at_depth(layers: Sequence[LayerSignal], depth: int) -> Iterator[LayerSignal]
 
 
 def alike_layers(layers: Sequence[LayerSignal]) -> Iterator[LayerSignal]:
-    """The layers; behind a block those that behave like it are one row, that of the last layer."""
+    """The layers; blocks after one that behave like it become the row of the last layer."""
     names = [layer.name for layer in layers]
     sizes = [(layer.std, layer.gradient_rms) for layer in layers]
     stems = [_NUMBER.sub(r"\1", name) for name in names]
@@ -49,7 +51,7 @@ def alike_layers(layers: Sequence[LayerSignal]) -> Iterator[LayerSignal]:
 
 
 def alike_trends(layers: Sequence[LayerTrend]) -> Iterator[LayerTrend]:
-    """The layers of a sweep of widths; those that behave alike at both ends are one row."""
+    """The layers of a sweep of widths; those that behave alike at both ends become one row."""
     names = [layer.name for layer in layers]
     sizes = [
         tuple(trend.sizes[end] for _, trend in layer.trends for end in (0, -1)) for layer in layers
@@ -63,9 +65,19 @@ def alike_trends(layers: Sequence[LayerTrend]) -> Iterator[LayerTrend]:
 
 
 def alike_tensors(tensors: Sequence[TensorSignal]) -> Iterator[TensorSignal]:
-    """The tensors; those of blocks that behave alike are one row each, that of the last block."""
+    """The tensors; blocks that behave alike become the rows of the last block."""
+    return _alike_paths(tensors, [(tensor.gradient_rms.median,) for tensor in tensors])
+
+
+def alike_tensor_trends(tensors: Sequence[TensorTrend]) -> Iterator[TensorTrend]:
+    """The parameters of a sweep of widths, those that behave alike as in :func:`alike_trends`."""
+    return _alike_paths(
+        tensors, [tuple(each.gradient.sizes[end] for end in (0, -1)) for each in tensors]
+    )
+
+
+def _alike_paths(tensors: Sequence[_Tensor], sizes: Sequence[Sizes]) -> Iterator[_Tensor]:
     names = [tensor.path for tensor in tensors]
-    sizes = [(tensor.gradient_rms.median,) for tensor in tensors]
     stems = []
     for name in names:
         layer, slash, own = name.rpartition("/")
@@ -78,7 +90,7 @@ def alike_tensors(tensors: Sequence[TensorSignal]) -> Iterator[TensorSignal]:
 
 
 def alike_attention(rows: Sequence[AttentionSignal]) -> Iterator[AttentionSignal]:
-    """The calls of attention; those that are as even are one row, that of the last."""
+    """The calls of attention; calls that are about equally uniform become the row of the last."""
     names = [each.layer for each in rows]
     stems = [_NUMBER.sub(r"\1", name) for name in names]
     figures = [

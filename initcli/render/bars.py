@@ -32,7 +32,7 @@ _LABEL = 7
 _SINGLE = 21
 """Number of bins for a constant."""
 _FLOOR = 0.5
-"""Entries at the bottom of a logarithmic scale."""
+"""Number of entries at the bottom of a logarithmic scale."""
 
 
 def heading(model: Subject, *, ascii_only: bool = False) -> RenderableType:
@@ -54,7 +54,7 @@ class BarChart:
     Args:
         width: columns of the page.
         ascii_only: use ASCII only.
-        bins: number of bins; by default what suits the values, or the columns on a common axis.
+        bins: number of bins; by default chosen from the values, or one per column on a common axis.
         log: use a logarithmic scale for the entries.
         scale: ends of a common axis of weights; by default each tensor has its own.
     """

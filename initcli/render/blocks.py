@@ -1,4 +1,4 @@
-"""Histograms of one line of text."""
+"""Histograms as a line of text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sparkline(
     """The values as ``width`` characters, each as high as the count of its cell.
 
     Only empty cells are blank. A constant is one full cell in the middle. ``scale`` is the range to
-    draw, by default that which the measurement shows.
+    draw; by default the visible range of the measurement.
     """
     if not seen.count:
         return ""

@@ -13,19 +13,17 @@ from rich.text import Text
 
 from initcli.reports.catalog import Argument, Thing
 
+_FEW = 3
+
 
 def catalog_page(things: Sequence[Thing]) -> RenderableType:
     """Each thing with its arguments and the first line of its documentation.
 
-    A single thing is shown with all of its documentation.
+    A few things are shown with all of their documentation.
     """
-    if len(things) == 1:
-        if things[0].kind == "check":
-            from initcli.checks import known_checks
-            from initcli.render.findings import explanation
-
-            return explanation(known_checks()[things[0].name])
-        return _whole(things[0])
+    if len(things) <= _FEW:
+        first, *others = map(_whole, things)
+        return Group(first, *(part for each in others for part in (Text(""), each)))
     rows: list[RenderableType] = []
     for kind, group in groupby(things, key=lambda thing: thing.kind):
         listed = list(group)
@@ -40,6 +38,11 @@ def catalog_page(things: Sequence[Thing]) -> RenderableType:
 
 
 def _whole(thing: Thing) -> RenderableType:
+    if thing.kind == "check":
+        from initcli.checks import known_checks
+        from initcli.render.findings import explanation
+
+        return explanation(known_checks()[thing.name])
     rows: list[RenderableType] = [Text.assemble((thing.name, "cyan"), f"  {thing.kind}")]
     if thing.aliases:
         rows.append(Text(f"also {', '.join(thing.aliases)}", "dim"))

@@ -1,4 +1,4 @@
-"""Tables of names, figures and texts that are as wide as their content."""
+"""Tables of names, figures and texts, as wide as their content."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def in_columns(
     width: int,
     texts: Sequence[Column] = (),
 ) -> RenderableType:
-    """Rows in columns; where the page has no room without bars, or each row as a paragraph.
+    """Rows in columns. On a narrow page, bars are omitted, or each row becomes a paragraph.
 
     Args:
-        names: columns at the left end; the widest is wrapped where the page needs it.
+        names: columns at the left end; the widest is wrapped if needed.
         figures: right-aligned columns, and bars.
-        rows: what the cells are made from.
-        width: columns of the page.
-        texts: columns at the right end; the last is wrapped where the page needs it.
+        rows: items that the cells are made from.
+        width: width of the page, in characters.
+        texts: columns at the right end; the last is wrapped if needed.
     """
     columns = [*names, *figures, *texts]
     cells = [[column.cell(row) for column in columns] for row in rows]
@@ -81,7 +81,7 @@ def _wrapped(cell: str, room: int) -> Text:
 def _paragraphs(
     columns: Sequence[Column], cells: Sequence[Sequence[str]], names: int, width: int
 ) -> RenderableType:
-    """For each row a line of its names, and below it the cells with their headings."""
+    """Each row as a line of its names, followed by the cells with their headings."""
     lines: list[Text] = []
     for row in cells:
         title = Text(" ").join(

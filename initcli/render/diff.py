@@ -1,4 +1,4 @@
-"""What differs between two sources, as a table."""
+"""The differences between two sources, as a table."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from initcli.reports.tensors import TensorSummary, model_facts
 from initcli.types import shape_text
 
 _BARS = 8
-"""Characters of a histogram."""
+"""Number of characters of a histogram."""
 _MIN_FOLDED = 2
-"""Unchanged tensors in sequence that are folded into one line."""
+"""Minimum number of consecutive unchanged tensors to fold into one line."""
 
 _MAX_NAMES = 3
-"""Tensors that a note names."""
+"""Maximum number of tensors that a note names."""
 
 
 class _Line(NamedTuple):
@@ -52,7 +52,7 @@ def diff_table(
 ) -> RenderableType:
     """A line for each tensor: its relative change, and both standard deviations and histograms.
 
-    Unchanged tensors in sequence are one line where ``fold``.
+    ``fold`` makes consecutive unchanged tensors one line.
     """
     bare: list[Change] = []
     notes: defaultdict[str, list[str]] = defaultdict(list)
@@ -142,7 +142,7 @@ def _std(tensor: TensorSummary | None) -> str:
 
 
 def _bars(change: Change, ramp: str) -> tuple[str, str]:
-    """Both histograms, over one range where neither is that of a constant."""
+    """Both histograms, over the same range unless one of them is that of a constant."""
     seen = [each and each.measured for each in (change.a, change.b)]
     ranges = [each.visible for each in seen if each and each.count and each.min < each.max]
     scale = None
@@ -153,7 +153,7 @@ def _bars(change: Change, ramp: str) -> tuple[str, str]:
 
 
 def _notes(change: Change) -> Iterator[str]:
-    """What the figures of a line do not say."""
+    """Notes on a change that its figures do not show."""
     a, b, difference = change.a, change.b, change.difference
     if a and b:
         one, two = a.parameter, b.parameter

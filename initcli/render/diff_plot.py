@@ -1,4 +1,4 @@
-"""What differs between two sources, as a picture: the relative change of each tensor."""
+"""The differences between two sources as a picture: the relative change of each tensor."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from initcli.reports.diff import Change, DiffTotals
 _NAMED = 80
 """Number of tensors up to which each has its name on the axis."""
 _NAME = 40
-"""Characters of a name."""
+"""Maximum number of characters of a name."""
 
 
 def changes_picture(title: str, changes: Sequence[Change], kind: str) -> bytes:
     """The relative L2 change of each tensor as a horizontal bar, in the order of the report.
 
-    A logarithmic axis has no place for 0: tensors that have no such change are named instead.
+    A logarithmic axis cannot show 0: tensors without a change get a note instead.
     """
     relative = [change.difference.relative if change.difference else 0.0 for change in changes]
     finite = [each for each in relative if 0 < each < math.inf]
@@ -68,7 +68,7 @@ def changes_picture(title: str, changes: Sequence[Change], kind: str) -> bytes:
 
 
 def _without_bar(change: Change) -> str:
-    """What stands in place of a bar; "" where there is one."""
+    """The note in place of a bar; "" if there is a bar."""
     difference = change.difference
     if change.kind != "changed" or difference is None:
         return change.kind

@@ -1,4 +1,4 @@
-"""Findings for people, for programs, and for GitHub."""
+"""Findings as text and as GitHub annotations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COLORS = {"error": "bold red", "warning": "yellow"}
 
 
 def findings_page(reports: Sequence[Report], not_read: int = 0) -> RenderableType:
-    """The findings by their code, the worst first: why, then each place with what to write."""
+    """The findings by code, the worst first: the reason, then each place with its remedy."""
     found = [finding for report in reports for finding in report.findings]
     found.sort(key=lambda each: (SEVERITIES.index(each.severity), each.code))
     parts: list[RenderableType] = []
@@ -53,7 +53,7 @@ def findings_github(
             message = f"{each.message}\n{each.remedy}".rstrip("\n")
             found.append(_command("error", place, "this spec is wrong", message))
         if not isinstance(error, InvalidSpec):
-            found.append(_command("error", {"file": spec}, "not judged", str(error)))
+            found.append(_command("error", {"file": spec}, "not checked", str(error)))
     return "".join(found)
 
 
@@ -134,7 +134,7 @@ def _code(text: str, language: str) -> RenderableType:
 
 
 def _data(text: str) -> str:
-    """A workflow command's data: what it would end at, or a terminal obey, is escaped."""
+    """The data of a workflow command, with line ends and control characters escaped."""
     return "%0A".join(printable(line).replace("%", "%25") for line in text.split("\n"))
 
 

@@ -1,6 +1,6 @@
 """Output formats: the enumeration, and how the rows of a report are written in each.
 
-A row is one line whatever its values hold, so output that is cut between lines has whole rows.
+A row is always one line, so output that is cut between lines has only complete rows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _markdown(rows: Rows, titled: bool) -> Iterator[str]:
 
 
 def _unformulated(value: Any) -> str:
-    """A cell; text that a spreadsheet would compute begins with ', as OWASP advises."""
+    """A cell; text that a spreadsheet would evaluate gets a leading ', as OWASP advises."""
     # Escapes line breaks and tabs, which would end the row or the cell.
     text = printable(_text(value))
     is_formula = isinstance(value, str) and len(text) > 1 and text.lstrip()[:1] in _FORMULA
@@ -78,7 +78,7 @@ def _text(value: Any) -> str:
 
 
 def rounded(value: Any) -> str:
-    """A value for people."""
+    """A value rounded for display."""
     if isinstance(value, float):
         return f"{value:z.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -90,7 +90,7 @@ _SIGNS = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
 def _escaped(text: str) -> str:
-    """Text without any meaning to Markdown."""
+    """Text with Markdown syntax escaped."""
     return _SIGNS.sub(r"\\\1", printable(text))
 
 

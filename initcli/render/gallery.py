@@ -9,16 +9,22 @@ from itertools import tee
 from os import PathLike
 from pathlib import Path
 from textwrap import wrap
+from typing import NamedTuple
 
+import msgspec
 from matplotlib.figure import Figure
 
 from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.files import file_stems, make_folder, write_whole
-from initcli.measuring.bins import auto_bins, data_histogram
+from initcli.measuring.bins import MAX_EXACT, auto_bins, data_histogram
+from initcli.measuring.histogram import Histogram
+from initcli.measuring.measurement import Measurement
+from initcli.measuring.portions import needs_whole
 from initcli.parameter import Parameter
 from initcli.render.plots import (
     OverviewTexts,
+    Range,
     Style,
     TensorPicture,
     overview_figure,
@@ -43,11 +49,11 @@ ROWS_PER_PAGE = 8
 MAX_COLUMNS = 3
 """Maximum number of tensors in a row of the overview."""
 _MAX_NAMES = 12
-"""Number of constants that are named for each value."""
+"""Maximum number of constants that are named for each value."""
 _NUMBER = re.compile(r"_?\d+(?=.*/)")
-"""A number in the path of a tensor, but for one in its own name."""
+"""A number in the path of a tensor, except in its last part."""
 _MAX_BINS = 250
-"""Number of bins from which a bar is thinner than a pixel."""
+"""Number of bins above which a bar is thinner than a pixel."""
 
 
 def save_histograms(
@@ -71,22 +77,22 @@ def save_histograms(
         model: the model.
         folder: the folder to write to; it is created if needed.
         bins: number of bins; by default that of ``numpy.histogram_bin_edges(…, "auto")``.
-        ends: those of the axis of weights; by default few far values are left out.
+        ends: ends of the axis of weights; by default a few far values are left out.
         only: the parameters to show; all by default.
         style: format and look of the pictures; PNG by default.
         page: also write a page to browse, ``index.html``.
-        every: give each tensor a panel of its own in the overview, also where blocks are equal.
+        every: give each tensor its own panel in the overview, also if blocks are equal.
         workers: processes to use, see :mod:`initcli.sampling.workers`; this one by default.
-        max_entries: number of first entries of a tensor to show; all by default.
-        tell: is called with a note where the page of another model is replaced.
-        progress: is called with the path of each file once it is written.
+        max_entries: number of first entries of each tensor to show; all by default.
+        tell: called with a note if the page of another model is replaced.
+        progress: called with the path of each file once it is written.
 
     Returns:
         The paths, in the order of the tensors.
 
     Raises:
         OutputError: the folder cannot be created, or a picture cannot be written.
-        TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
+        TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
 
@@ -113,16 +119,16 @@ def save_histograms(
     tensors = summaries(model, only=wanted, workers=workers, max_entries=max_entries)
     tensors, kept = tee(tensors) if page else (tensors, iter(()))
     pictures = (
-        (picture, style, overview.is_shared(parameter))
-        for parameter, picture in _pictures(tensors, bins, ends, style, workers)
+        (each, style, overview.is_shared(each.parameter))
+        for each in _to_picture(tensors, bins, ends, style, workers)
     )
     files: dict[str, str] = {}
     drawn = workers.in_order(_drawn, pictures)
-    for parameter, (task, (content, cell)) in zip(pictured, drawn, strict=True):
+    for parameter, (_, (picture, content, cell)) in zip(pictured, drawn, strict=True):
         file = folder / f"{stems[parameter.path]}.{style.format}"
         files[parameter.path] = file.name
         save(file, content)
-        overview.add(parameter, task[0], cell)
+        overview.add(parameter, picture, cell)
     for file, content in overview.pages():
         save(file, content)
     if page:
@@ -146,16 +152,16 @@ def histograms(
 ) -> Figure:
     """The histogram of every tensor with its distribution, as one Matplotlib figure.
 
-    Of more than 24 tensors, those of equal blocks share a panel, constants are named below, and the
-    first page is shown; ``only`` chooses others.
+    With more than 24 tensors, those of equal blocks share a panel, constants are named below, and
+    only the first page is shown; ``only`` selects others.
 
     Args:
         model: the model.
         columns: number of panels in a row.
-        bins: as in :func:`initcli.save_histograms`, as are the arguments that follow.
+        bins: as in :func:`initcli.save_histograms`, like the following arguments.
 
     Raises:
-        TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
+        TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
 
     >>> import initcli
@@ -169,19 +175,40 @@ def histograms(
     few = len(pictured) <= ROWS_PER_PAGE * MAX_COLUMNS
     overview = _Overview(model, Path(), style, _panels(pictured, share=True), all_panels=few)
     tensors = summaries(model, only=wanted, workers=workers, max_entries=max_entries)
-    for parameter, picture in _pictures(tensors, bins, ends, style, workers):
-        overview.add(parameter, picture)
+    for each in _to_picture(tensors, bins, ends, style, workers):
+        overview.add(each.parameter, each.picture())
     return overview.figure(columns, len(pictured) if few else ROWS_PER_PAGE * MAX_COLUMNS)
 
 
-def _pictures(
+class _ToPicture(NamedTuple):
+    """What the picture of a tensor is made from.
+
+    The values of a small tensor are counted where its picture is drawn, those of others before.
+    """
+
+    parameter: Parameter
+    seen: Measurement
+    bins: int | None
+    ends: Range | None
+    limits: Range | None
+    histogram: Histogram | None
+
+    def picture(self) -> TensorPicture:
+        """The picture."""
+        counted = self.histogram or data_histogram(
+            self.parameter, self.seen, self.bins, ends=self.ends
+        )
+        return TensorPicture.of(self.parameter, self.seen, counted, self.limits)
+
+
+def _to_picture(
     tensors: Iterable[TensorSummary],
     bins: int | None,
-    ends: tuple[float, float] | None,
+    ends: Range | None,
     style: Style,
     workers: Workers,
-) -> Iterator[tuple[Parameter, TensorPicture]]:
-    """The pictures of the tensors that have values."""
+) -> Iterator[_ToPicture]:
+    """The tensors that have values."""
     limits = ends
     if style.same_scale:
         tensors = list(tensors)
@@ -190,22 +217,28 @@ def _pictures(
         parameter, seen = tensor.parameter, tensor.measured
         if seen is None:
             continue
-        drawn_bins = bins or (_MAX_BINS if auto_bins(seen, ends) > _MAX_BINS else None)
-        histogram = data_histogram(parameter, seen, drawn_bins, ends=ends, workers=workers)
-        yield parameter, TensorPicture.of(parameter, seen, histogram, limits)
+        wanted = bins or (_MAX_BINS if auto_bins(seen, ends) > _MAX_BINS else None)
+        histogram = None
+        if seen.count > MAX_EXACT or needs_whole(parameter):
+            histogram = data_histogram(parameter, seen, wanted, ends=ends, workers=workers)
+        # The owner is not needed, and expensive to send.
+        parameter = msgspec.structs.replace(parameter, owner=None)
+        yield _ToPicture(parameter, seen, wanted, ends, limits, histogram)
 
 
-def _drawn(task: tuple[TensorPicture, Style, bool]) -> tuple[bytes, bytes]:
-    """A tensor's own picture, and its cell of the overview if that is for it alone."""
-    picture, style, is_shared = task
+def _drawn(task: tuple[_ToPicture, Style, bool]) -> tuple[TensorPicture, bytes, bytes]:
+    """A tensor's own picture, and its cell of the overview if it has its own panel."""
+    to_picture, style, is_shared = task
+    picture = to_picture.picture()
     has_cell = not (style.is_vector or is_shared or picture.constant is not None)
-    return tensor_picture(picture, style), tensor_cell(picture, style) if has_cell else b""
+    cell = tensor_cell(picture, style) if has_cell else b""
+    return picture, tensor_picture(picture, style), cell
 
 
 def _panels(parameters: Sequence[Parameter], *, share: bool) -> list[list[Parameter]]:
-    """The tensors of each panel: one, or all that are equal but for the number of their block.
+    """The tensors of each panel: one, or all that differ only in the number of their block.
 
-    Tensors share panels only where each on its own would take several pages.
+    Tensors share panels only if one panel each would take several pages.
     """
     if not share or len(parameters) <= ROWS_PER_PAGE * MAX_COLUMNS:
         return [[each] for each in parameters]
@@ -243,11 +276,11 @@ class _Overview:
         self.constants: dict[float, list[str]] = {}
 
     def is_shared(self, parameter: Parameter) -> bool:
-        """Whether the tensor's panel has others too."""
+        """Whether the tensor shares its panel with others."""
         return len(self.panels[self.places[parameter.path]]) > 1
 
     def add(self, parameter: Parameter, picture: TensorPicture, cell: bytes = b"") -> None:
-        """Add a tensor: a constant to the lines, unless all have panels, others to their panels."""
+        """Add a tensor to its panel, or a constant to the lines unless all tensors have panels."""
         if picture.constant is not None and not self.all_panels:
             self.constants.setdefault(picture.constant, []).append(picture.path)
             return
@@ -266,7 +299,7 @@ class _Overview:
             yield self.folder / f"{name}.{self.style.format}", self._page(rows, texts)
 
     def figure(self, columns: int, size: int) -> Figure:
-        """The first page, of at most so many panels, as a figure."""
+        """The first page, of at most ``size`` panels, as a figure."""
         rows, texts = next(self._sheets(columns, size))
         return overview_figure(self._rows_of_pictures(rows), texts, self.style)
 
@@ -315,7 +348,7 @@ class _Overview:
         return pictures[0] if len(pictures) == 1 else shared_picture(pictures)
 
     def _lines(self, columns: int) -> list[str]:
-        """The constants, those of one value in a line or more."""
+        """The constants, grouped by value."""
         lines = []
         for value, paths in self.constants.items():
             names = ", ".join(map(printable, paths[:_MAX_NAMES]))

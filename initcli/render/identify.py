@@ -1,4 +1,4 @@
-"""What stored tensors look like, as a table."""
+"""The initializers that stored tensors look like, as a table."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from initcli.reports.tensors import model_facts
 from initcli.types import shape_text
 
 _ALSO = 3
-"""Runners-up that are shown."""
+"""Maximum number of runners-up that are shown."""
 
 
 def identify_table(
     model: Subject, found: Iterable[Found], *, width: int, ascii_only: bool = False
 ) -> RenderableType:
-    """A line for each tensor: its shape, the rule and framework, its probability, and others."""
+    """A line for each tensor: its shape, rule, framework, p-value, and runners-up or a note."""
     unknown = "?" if ascii_only else "—"
 
     def best(row: Found) -> str:

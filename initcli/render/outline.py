@@ -1,4 +1,4 @@
-"""The rows of a summary's table: layers, and folds that stand for several of them."""
+"""The rows of a summary's table: layers, and folds of several layers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from initcli.parameter import Parameter
 from initcli.types import Shapes
 
 _MAX_BLOCK = 400
-"""Maximum number of rows of a block whose repetitions are found."""
+"""Maximum number of rows of a block whose repetitions are detected."""
 _MIN_SAVED = 4
 """Minimum number of lines that a fold of repetitions must save."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One layer and those of its tensors that are shown; the layers of a network follow it."""
+    """One layer and its shown tensors; the layers of a network follow it."""
 
     layer: BuiltLayer
     parameters: tuple[Parameter, ...]
 
 
 class Fold(msgspec.Struct, frozen=True, kw_only=True):
-    """One row for a block or a network, or for several equal ones in sequence.
+    """One row for a block or network, or for several equal ones in sequence.
 
-    ``layers`` and ``tensors`` are those of one block, ``size`` counts the weights of all.
-    ``repeats`` is whether the first block stands above the fold.
+    ``layers`` and ``tensors`` count those of one block, ``size`` the weights of all blocks.
+    ``repeats`` is whether the first block is shown above the fold.
     """
 
     name: str
@@ -60,7 +60,7 @@ def outline(
         layers: the layers of a model.
         depth: levels of names to show; ``block_0/dense`` has two.
         only: paths of the tensors to show, each under its layer.
-        max_lines: lines from which repetitions of a block are folded, where no depth is given.
+        max_lines: number of lines above which repeated blocks are folded, if no depth is given.
     """
     rows: list[Row | Fold] = []
     for row in _rows(layers, depth, only):
@@ -151,7 +151,7 @@ def _shortened(rows: Sequence[Row]) -> Iterator[Row | Fold]:
 
 
 def repetition(codes: Sequence[Any], scopes: Sequence[str], start: int) -> tuple[int, int]:
-    """The length of the block at ``start`` that repeats furthest, and how often it stands there.
+    """The length and number of repetitions of the block at ``start`` that repeats furthest.
 
     A block is some rows within one scope of names, or whole scopes.
     """
@@ -189,7 +189,7 @@ def _repeated(rows: Sequence[Row], count: int) -> Fold:
 
 
 def block_name(names: Sequence[str], separator: str, place: int) -> str:
-    """The name that all layers of a block are within, or else that of its first or last layer."""
+    """The common scope of a block's layers, or else the name of its first or last layer."""
     levels = zip(*(name.split(separator) for name in names), strict=False)
     common = takewhile(lambda parts: len(set(parts)) == 1, levels)
     return separator.join(parts[0] for parts in common) or names[place]

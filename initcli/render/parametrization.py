@@ -13,7 +13,7 @@ from initcli.render.columns import Column, in_columns
 
 
 def parametrization_table(parameters: Iterable[Parameter], *, width: int) -> RenderableType | None:
-    """A line for each parameter that the parametrization changes; None where there is none."""
+    """A line for each parameter that the parametrization changes; None if there is none."""
     factors: dict[str, Callable[[Parameter], float]] = {
         "scale": _scale,
         "multiplier": lambda each: each.multiplier,
@@ -32,6 +32,6 @@ def parametrization_table(parameters: Iterable[Parameter], *, width: int) -> Ren
 
 
 def _scale(parameter: Parameter) -> float:
-    """What the initial values of the spec are multiplied by."""
+    """The factor on the initial values of the spec."""
     made = parameter.initializer
     return made.times if isinstance(made, Rescaled) else 1.0

@@ -1,4 +1,4 @@
-"""Residual schemes in a line each."""
+"""Residual schemes, one line each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from initcli.signal.residual import ResidualScheme
 
 _SHOWN = 3
-"""Streams that have a line of their own."""
+"""Maximum number of streams with their own line."""
 _ASCII = str.maketrans({"√": "sqrt", "µ": "u"})
 
 

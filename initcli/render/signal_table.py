@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from initcli.signal.comparison import Compared
 
 _WIDE = 116
-"""Width from which every figure has a column."""
+"""Minimum width at which every figure has a column."""
 _NARROW = 72
 """Width below which there are no bars."""
 _ENDLESS = 1e6
-"""Depth scale, in layers, from which it is shown as infinite."""
+"""Depth scale, in layers, above which it is shown as infinite."""
+_UNLIKE = 1.25
+"""Ratio of two heads' spreads of logits above which both are shown."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _MIN_DECADES = 2.0
 """Minimum span of a full bar, so that small changes look small."""
@@ -51,12 +53,12 @@ def signal_table(
     """Every layer with the size of its output and gradient; then every trained tensor.
 
     Args:
-        signal: what the verdict is on.
+        signal: the signal, on which the verdict is based.
         width: columns of the page.
         ascii_only: use ASCII only.
         shown: the layers and tensors to show, by default all.
         depth: levels of names to show; ``block_0/dense`` has two.
-        max_rows: rows from which blocks that behave alike are folded.
+        max_rows: number of rows above which blocks that behave alike are folded.
     """
     page = _Page(width, ascii_only)
     every = signal if shown is None else shown
@@ -76,21 +78,23 @@ def signal_table(
         parts.append(page.tensors(tensors))
     if attention:
         parts.append(page.attention(attention, signal.draws > 0))
-    hidden = [
-        f"{more:,} more {kind}{'s' * (more > 1)}"
-        for more, kind in (
-            (len(every.layers) - len(layers), "layer"),
-            (len(every.tensors) - len(tensors), "tensor"),
-        )
-        if more
-    ]
-    if hidden:
+    if more := more_rows(len(every.layers) - len(layers), len(every.tensors) - len(tensors)):
         remedy = "; --all shows all" if depth is None else ""
-        parts.append(Text(f"{' and '.join(hidden)}{remedy}", "dim"))
+        parts.append(Text(f"{more}{remedy}", "dim"))
     parts.append(Text(page.dot.join(page.ending(verdict(signal)))))
     parts += [Text(page.dot.join(page.loss(each))) for each in signal.losses]
     parts += map(Text, residual_lines(signal.residuals, ascii_only))
     return Group(*parts)
+
+
+def more_rows(layers: int, tensors: int) -> str:
+    """So many rows that are not shown, in words."""
+    hidden = [
+        f"{more:,} more {kind}{'s' * (more > 1)}"
+        for more, kind in ((layers, "layer"), (tensors, "tensor"))
+        if more
+    ]
+    return " and ".join(hidden)
 
 
 class _Page:
@@ -102,6 +106,7 @@ class _Page:
         self.ascii_only = ascii_only
         self.bar = 14 if self.wide else 8 if width >= _NARROW else 0
         self.dot = " - " if ascii_only else " · "
+        self.to = "to" if ascii_only else "…"
         self.chi = "chi" if ascii_only else "χ"
 
     def heading(self, signal: Signal) -> Text:
@@ -118,7 +123,7 @@ class _Page:
         return name.append_text(Text(f"{self.dot}{self.dot.join(facts)}", "dim"))
 
     def layers(self, layers: Sequence[LayerSignal], drawn: bool) -> RenderableType:
-        """One row a layer; without draws all figures are predictions."""
+        """One row per layer; without draws all figures are predictions."""
 
         def predicted(heading: str, name: str) -> Column:
             return Column(heading, lambda layer: figure(getattr(layer.predicted, name)))
@@ -150,7 +155,7 @@ class _Page:
         return in_columns(names, columns, layers, self.width)
 
     def tensors(self, tensors: Sequence[TensorSignal]) -> RenderableType:
-        """One row a trained tensor."""
+        """One row per trained tensor."""
 
         def gradient(tensor: TensorSignal) -> float | None:
             return _median(tensor.gradient_rms)
@@ -168,15 +173,20 @@ class _Page:
         return in_columns(names, columns, tensors, self.width)
 
     def attention(self, rows: Sequence[AttentionSignal], drawn: bool) -> RenderableType:
-        """One row a call of attention."""
+        """One row per call of attention."""
 
         def pair(heading: str, name: str, form: Callable[[float | None], str]) -> list[Column]:
             own = Column(heading, lambda row: form(attention_figure(row, name)))
             theory = Column("theory", lambda row: form(getattr(row.predicted, name, None)))
             return [own, theory] if drawn else [own]
 
+        def between(row: AttentionSignal) -> str:
+            low, high = row.between("logit_std") or (0.0, 0.0)
+            return f"{figure(low)} {self.to} {figure(high)}" if high > _UNLIKE * low else ""
+
         columns = [
             *pair("logit std", "logit_std", figure),
+            *([Column("by head", between)] if any(map(between, rows)) else []),
             *pair("entropy / ln n", "entropy", figure),
             *pair("saturated", "saturated", share_text),
             Column("keys", lambda row: f"{row.keys:,}"),
@@ -192,7 +202,7 @@ class _Page:
             yield f"first's gradient / last's {figure(found.gradient_ratio)}"
         if found.chi is not None and found.depth_scale is not None:
             scale = depth_scale(found.depth_scale, self.ascii_only)
-            yield f"{self.chi} {found.chi:.3g} a layer, depth scale {scale} layers"
+            yield f"{self.chi} {found.chi:.3g} per layer, depth scale {scale} layers"
 
     def loss(self, loss: FirstLoss) -> Iterator[str]:
         """The first loss of an output."""
@@ -230,7 +240,7 @@ class _Page:
 def comparison_table(
     compared: Sequence[Compared], *, width: int, ascii_only: bool = False
 ) -> RenderableType:
-    """One row a model, the best first."""
+    """One row per model, the best first."""
     from initcli.signal.comparison import ranks
 
     wide = width >= _WIDE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from statistics import median
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -14,13 +15,15 @@ from initcli.parameter import Parameter
 from initcli.render.columns import Column, in_columns
 from initcli.reports.tensors import TensorSummary, model_facts
 
+_GROWS = 0.1
+"""Power of the width from which a factor is said to grow."""
 _Row = tuple[Parameter, Spectral]
 
 
 def spectral_table(
     model: Subject, tensors: Iterable[TensorSummary], *, width: int, ascii_only: bool = False
 ) -> RenderableType:
-    """A line for each kernel: its matrix, its norms, and how far they are from what is wanted."""
+    """A line for each kernel: its matrix, its norms, the wanted norm, and the factor between."""
     unknown, times = ("?", "x") if ascii_only else ("—", "×")
 
     def figure(value: Callable[[Spectral], float | None]) -> Callable[[_Row], str]:
@@ -58,5 +61,17 @@ def spectral_table(
         if any(value(norms) is not None for _, norms in rows)
     ]
     wanted = "sqrt(columns / rows)" if ascii_only else "√(columns / rows)"
-    note = f"wanted: {wanted}, which keeps features of one size at any width"
-    return Group(title, in_columns(names, figures, rows, width), Text(note, "dim"))
+    note = f"wanted: {wanted}, which keeps the size of features at any width"
+    parts = [title, in_columns(names, figures, rows, width), Text(note, "dim")]
+    growing = [norms.growth for _, norms in rows if norms.growth and norms.growth > _GROWS]
+    if growing:
+        power = "^" if ascii_only else " to the power "
+        parts.append(
+            Text(
+                f"the factor of {len(growing):,} hidden kernel{'s' * (len(growing) > 1)} grows as "
+                f"the width{power}{median(growing):.2f}: a std of 1/"
+                f"{'sqrt(fan_in)' if ascii_only else '√fan_in'} keeps it",
+                "yellow",
+            )
+        )
+    return Group(*parts)

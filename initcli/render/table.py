@@ -27,15 +27,15 @@ from initcli.signal.residual import residual_schemes
 from initcli.types import Shapes, shape_text, shapes_text
 
 _NUMBER = 9
-"""Width of a figure."""
+"""Width of a figure, in characters."""
 _WIDE = 128
-"""Width from which a tensor's name and its figures share a line."""
+"""Minimum width at which a tensor's name and its figures share a line."""
 _NARROW = 72
 """Width below which figures are not in columns."""
 _MIN_LEFT = 16
-"""Minimum width of a text at the left end beside one at the right end."""
+"""Minimum width of a text at the left end if there is one at the right end."""
 _MAX_LEFT = 80
-"""Maximum width of the texts beside the figures."""
+"""Maximum width of the texts next to the figures; a third of the page if that is larger."""
 _DRAWN = "drawn"
 _BY_NAME = {column.name: column for column in columns(TensorRecord)}
 
@@ -48,10 +48,10 @@ def summary_table(
     ascii_only: bool = False,
     rows: Sequence[Row | Fold] | None = None,
 ) -> RenderableType:
-    """Every layer with its type, output shape and weights, and under it its tensors.
+    """Every layer with its type, output shape and number of weights, followed by its tensors.
 
     A constant tensor takes one line. Others have two rows of figures: those of the values, and
-    those of the distribution. ``rows`` are the outline to show, by default that of all layers.
+    those of the distribution. ``rows`` is the outline to show, by default that of all layers.
     """
     page = _Page(width, ascii_only)
     by_path = {tensor.parameter.path: tensor for tensor in tensors}
@@ -66,7 +66,7 @@ def summary_table(
 class _Line(NamedTuple):
     """A line with texts at both ends; either may continue below.
 
-    ``figures`` is whether the right end is that of the figures, and not of the texts beside them.
+    ``figures`` is whether the right end is that of the figures, not of the texts next to them.
     """
 
     left: Text
@@ -77,7 +77,7 @@ class _Line(NamedTuple):
 
     @property
     def columns(self) -> int:
-        """The width that it needs."""
+        """The width of the line, in characters."""
         return self.indent + self.left.cell_len + self.gap + self.right.cell_len
 
 
@@ -92,7 +92,7 @@ class _Page:
         self.dot = " - " if ascii_only else " · "
         self.wrong: Mapping[str, str] = {}
         self.unknown_shape = "?"
-        # Wide pages have the facts about layers beside the figures, not above them.
+        # On wide pages the facts about layers are next to the figures, not above them.
         self.ends = width - self.figures if self.wide else width
 
     @property
@@ -106,7 +106,7 @@ class _Page:
         rows: Sequence[Row | Fold],
         tensors: Mapping[str, TensorSummary],
     ) -> Group:
-        """The table, no wider than its content needs where the page is wide."""
+        """The table, no wider than its content."""
         lines = list(self._lines(model, rows, tensors))
         if self.wide:
             needed = (
@@ -114,7 +114,7 @@ class _Page:
                 for line in lines
                 if isinstance(line, _Line)
             )
-            left = min(max(needed), _MAX_LEFT)
+            left = min(max(needed), max(_MAX_LEFT, self.width // 3))
             self.ends = min(self.ends, max(left, _WIDE - self.figures))
             self.width = self.ends + self.figures
         rule = Text(("-" if self.ascii_only else "─") * self.width, "dim")
@@ -301,7 +301,7 @@ class _Page:
             )
 
     def _remarks(self, model: Subject, tensor: TensorSummary) -> Iterator[Text]:
-        """What a tensor is beside its figures; empty texts say nothing."""
+        """Remarks on a tensor in addition to its figures; some texts may be empty."""
         parameter, seen = tensor.parameter, tensor.measured
         yield Text(printable(str(parameter.initializer)), "green")
         if parameter.dtype != model.dtype:
@@ -317,8 +317,8 @@ class _Page:
             yield self._match(tensor.match, seen)
 
     def _match(self, match: Identified, seen: Measurement) -> Text:
-        """The initializer that values look like, or why there is none; nothing for equal values,
-        and for such as are not finite."""
+        """The initializer that values look like, or why there is none; empty for constant values
+        and values that are not finite."""
         if not seen.count or seen.min == seen.max or seen.nans or seen.infs:
             return Text("")
         if not match.matches:
@@ -355,7 +355,7 @@ class _Page:
         yield _Line(weights, kinds, gap=2, figures=True)
 
     def _figure(self, value: Any) -> str:
-        """A value in four digits, or in as many as fit; nothing for None."""
+        """A value with four digits, or as many as fit; empty for None."""
         if value is None or isinstance(value, str):
             return value or ""
         if math.isnan(value):
@@ -368,7 +368,7 @@ class _Page:
         return next((form for form in forms if len(form) <= _NUMBER), f"{value:.1e}")
 
     def _plain(self, text: str) -> str:
-        """The text, in ASCII if the terminal has nothing else."""
+        """The text, in ASCII if the terminal shows only that."""
         if not self.ascii_only:
             return text
         for sign, plain in (("²", "^2"), ("±", "+-"), ("σ", " std"), ("∞", "inf"), ("·", "*")):

@@ -1,4 +1,4 @@
-"""How each result is shown: the function of a result's ``view`` gives its :class:`View`."""
+"""The representations of results: the function named by a result's ``view`` returns its View."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from initcli.checkpoint import Subject
 from initcli.reports.record import Rows, plain
 
-if TYPE_CHECKING:  # a result needs the modules of its own view alone
+if TYPE_CHECKING:  # each view imports only its own modules
     from rich.console import Console, ConsoleOptions, RenderableType
 
     from initcli.checks import Report
@@ -24,14 +24,14 @@ if TYPE_CHECKING:  # a result needs the modules of its own view alone
     from initcli.signal.width_sweep import WidthSweep
 
 Table = Callable[[int, bool], "RenderableType"]
-"""The table for a width, and for ASCII alone or not."""
+"""The table for a width in characters, in ASCII only if the flag is set."""
 
 
 class View(NamedTuple):
-    """What is shown of a result.
+    """The representations of a result.
 
-    ``pictures`` are columns of a notebook's table by their headings, ``bars`` and ``line``
-    say what these are in them, ``panels`` stand above the table, and ``notes`` below.
+    ``pictures`` are columns of a notebook's table by heading; ``bars`` and ``line`` are the legends
+    of their bars and lines. ``panels`` are shown above the table, ``notes`` below.
     """
 
     table: Table
@@ -44,7 +44,7 @@ class View(NamedTuple):
     notes: Sequence[str] = ()
 
     def fitted(self) -> Fitted:
-        """The table, as wide as where it is printed."""
+        """The table, in the width of the console that prints it."""
         return Fitted(self.table)
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class View(NamedTuple):
         return dict(plain(self.record()))
 
     def html(self, limit: int) -> str:
-        """A fragment of HTML with so many rows at most."""
+        """A fragment of HTML with at most ``limit`` rows."""
         from initcli.render.page.fragment import fragment
 
         return fragment(
@@ -67,7 +67,7 @@ class View(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A table that Rich prints as wide as there is room."""
+    """A table that Rich prints in the available width."""
 
     table: Table
 
@@ -78,7 +78,7 @@ class Fitted(NamedTuple):
 
 
 def model(result: Subject) -> View:
-    """A model: its tensors with nothing drawn."""
+    """A model: its tensors, with nothing drawn."""
     from initcli.reports.tensors import theory
 
     return summary(theory(result))
@@ -174,7 +174,7 @@ def width(result: WidthSweep) -> View:
 
 
 def check(result: Report) -> View:
-    """What the checks found."""
+    """The findings of the checks."""
     from initcli.render.findings import findings_page, total
     from initcli.reports.check import CheckReport, check_rows
 
@@ -203,7 +203,7 @@ def identify(result: Identification) -> View:
 
 
 def diff(result: Diff) -> View:
-    """What changed."""
+    """The changes between two sources."""
     from initcli.render.diff import diff_table
     from initcli.reports.diff import DiffReport, diff_rows
 

@@ -1,7 +1,7 @@
-"""Exporting values as a file for other programs: NumPy's .npz or .safetensors.
+"""Export of values to a file for other programs: NumPy's .npz or .safetensors.
 
 Tensors are drawn or read, and written, chunk by chunk; those that change their layout are held
-whole. The same model always gives the same bytes.
+in memory as a whole. The same model always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal
 
 import msgspec
 import numpy as np
-import numpy.random  # its import would lose an interrupt while a file is written
+import numpy.random  # importing it while a file is written would lose an interrupt
 
 from initcli.checkpoint import Subject
 from initcli.distributions import Floats
@@ -44,7 +44,7 @@ _MAX_NAME_BYTES = 65_000
 """A little below the limit of the zip format."""
 
 Layout = Literal["keras", "torch"]
-"""Whose names and layout the tensors of a file have."""
+"""The framework whose names and layout the tensors get."""
 
 Dtypes = Mapping[str, str]
 _SAFETENSORS: Dtypes = {
@@ -53,7 +53,7 @@ _SAFETENSORS: Dtypes = {
 _NPZ: Dtypes = {dtype: code for dtype, code in _SAFETENSORS.items() if dtype != "bfloat16"}
 _SAFETENSORS_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _OTHERWISE: TensorDtype = "float32"
-"""The dtype of tensors that a file has no dtype for, or that are packed in blocks."""
+"""The dtype for tensors that are packed in blocks, or whose dtype the format lacks."""
 
 
 def export(
@@ -66,24 +66,24 @@ def export(
 ) -> list[str]:
     """Write the values of every parameter, sampled or stored, into one file.
 
-    Each is under its path and has the shape of Keras, or for PyTorch those of :func:`torch_file`.
-    The file lists them in the model's order, which is that of Keras's ``set_weights``; the values
-    in a ``.safetensors`` file start with those of the widest dtype.
+    Each tensor has its path as name and the shape of Keras, or the name and shape of
+    :func:`torch_file` for PyTorch. The file lists tensors in the model's order, which is that of
+    Keras's ``set_weights``; the data of a ``.safetensors`` file is sorted by width of the dtype.
 
     Args:
         model: the model to export, or the weights of a file.
         file: the file to write or replace; its name ends in ``.npz`` or ``.safetensors``.
-        layout: whose names and layout the tensors get.
+        layout: the framework whose names and layout the tensors get.
         only: parameters to export, such as :meth:`Model.matching` returns; all by default.
         progress: called with the number of weights after each chunk.
 
     Returns:
-        Notes for the user: what is stored as float32, since the file has no such dtype.
+        Notes on tensors that are stored as float32 because the format lacks their dtype.
 
     Raises:
         OutputError: the file cannot be written, does not fit on the disk, or has another suffix.
         InvalidSpec: layers have no counterpart in PyTorch.
-        TooLarge: a tensor that must be held whole does not fit in memory.
+        TooLarge: a tensor does not fit in memory.
         CustomFunctionError: a custom initializer failed.
 
     >>> import initcli, numpy, tempfile
@@ -138,7 +138,7 @@ def _readable(model: Subject, parameters: Iterable[Parameter]) -> list[Parameter
 
 
 def _rearranged(model: Subject, entries: Iterable[Entry]) -> list[Entry]:
-    """The entries, made of values in Keras's layout, whatever that of their file is."""
+    """The entries, with values converted to Keras's layout from that of their file."""
     pairs = [(each, each.stored) for each in model.parameters if each.stored]
     stored = in_keras_layout(pairs, model)
 
@@ -152,7 +152,7 @@ def _rearranged(model: Subject, entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _notes(parameters: Iterable[Parameter], dtypes: Dtypes) -> Iterator[str]:
-    """What is stored in another dtype."""
+    """Notes on tensors that are stored in another dtype."""
     others = [each.dtype for each in parameters if each.dtype not in dtypes]
     if others:
         who = "NumPy has no" if dtypes is _NPZ else "initcli exports no"

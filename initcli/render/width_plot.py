@@ -1,4 +1,4 @@
-"""A sweep of widths as a picture: sizes against width, one line a layer, both axes logarithmic."""
+"""A sweep of widths as a picture: sizes against width, one line per layer, on log-log axes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from initcli.errors import printable
 from initcli.signal.width_sweep import Trend, WidthSweep
 
 _NAMED = 12
-"""Number of layers up to which each is in the legend; of more the first and the last are."""
+"""Number of layers up to which the legend has all; otherwise it has the first and the last."""
 _MOST = 4
-"""Variants of one picture."""
+"""Maximum number of variants in one picture."""
 _LABEL = 28
-"""Characters of a name in the legend."""
+"""Maximum number of characters of a name in the legend."""
 _LEAST_SPAN = 30.0
-"""Largest by smallest size of a panel at least, so that small changes look small."""
+"""Minimum ratio of the ends of an axis, so that small changes look small."""
 
 
 class Line(NamedTuple):

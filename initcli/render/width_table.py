@@ -12,16 +12,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from initcli.errors import printable
-from initcli.render.alike import alike_trends
+from initcli.render.alike import alike_tensor_trends, alike_trends
 from initcli.render.columns import Column, in_columns
-from initcli.render.signal_table import figure
+from initcli.render.signal_table import figure, more_rows
 from initcli.signal.training import Training
 from initcli.signal.width_sweep import LayerTrend, TensorTrend, Trend, WidthSweep, exponent_text
 
 _WIDE = 116
-"""Width from which more sizes have a column."""
+"""Minimum width of a page with more columns of sizes."""
 _COLUMNS = {False: 3, True: 7}
-"""Widths of a model that have a column, on a page that is wide or not."""
+"""Maximum number of widths with a column, on a narrow and on a wide page."""
 
 
 def width_tables(
@@ -33,7 +33,7 @@ def width_tables(
 ) -> RenderableType:
     """Each sweep with its layers and, where they were measured, its parameters.
 
-    ``max_rows`` are the rows from which layers that behave alike are folded.
+    ``max_rows`` is the number of rows above which layers that behave alike are folded.
     """
     page = _Page(width, ascii_only, max_rows)
     parts = [part for sweep in sweeps for part in (*page.sweep(sweep), Text())]
@@ -51,18 +51,21 @@ class _Page:
         self.dot = " - " if ascii_only else " · "
 
     def sweep(self, sweep: WidthSweep) -> Iterator[RenderableType]:
-        """The heading, the tables and what they come to."""
+        """The heading, the tables and a summary of them."""
         yield self.heading(sweep)
         every = layers = [sweep.layers[index] for index in sweep.main]
-        if self.max_rows is not None and len(layers) + len(sweep.tensors) > self.max_rows:
-            layers = list(alike_trends(every))
+        tensors = list(sweep.tensors)
+        if self.max_rows is not None and len(layers) + len(tensors) > self.max_rows:
+            layers, tensors = list(alike_trends(every)), list(alike_tensor_trends(tensors))
         steps = sweep.training.steps if sweep.training else 0
         quantities = ("output", "gradient", *([f"change {steps}"] if steps else []))
         for quantity in quantities:
             if quantity != "gradient" or not sweep.draws:
                 yield self.table(sweep, layers, quantity, partial(_of, quantity))
-        if sweep.tensors:
-            yield self.table(sweep, sweep.tensors, "gradient", lambda each: each.gradient)
+        if tensors:
+            yield self.table(sweep, tensors, "gradient", lambda each: each.gradient)
+        if more := more_rows(len(every) - len(layers), len(sweep.tensors) - len(tensors)):
+            yield Text(f"{more}; --all shows all", "dim")
         for quantity in quantities:
             yield Text(f"{quantity}: {_counted(_of(quantity, each) for each in every)}")
         if sweep.training is not None:
@@ -73,7 +76,7 @@ class _Page:
         yield Text(printable(sweep.width.text), "dim")
 
     def heading(self, sweep: WidthSweep) -> Text:
-        """What was measured, and how."""
+        """The heading: what was measured, and how."""
         draws = f"{sweep.draws} draw{'s' * (sweep.draws > 1)}" if sweep.draws else "nothing drawn"
         widths = ", ".join(f"{factor:g}" for factor in sweep.factors)
         facts = [f"widths {widths}", f"batch {sweep.batch}", draws]
@@ -82,7 +85,7 @@ class _Page:
         return Text(name, "bold").append_text(Text(f"{self.dot}{self.dot.join(facts)}", "dim"))
 
     def losses(self, sweep: WidthSweep, training: Training) -> Text:
-        """How training went, at the smallest and the largest width."""
+        """The loss before and after training, at the smallest and the largest width."""
         rate = f"learning rate {training.learning_rate:g}"
         parts = [f"{training.steps} steps of {training.optimizer}, {rate}: loss"]
         arrow = "->" if self.ascii_only else "→"
@@ -100,7 +103,7 @@ class _Page:
         quantity: str,
         trend: Callable[[Any], Trend],
     ) -> RenderableType:
-        """One row a layer or parameter, with its size at some widths."""
+        """One row per layer or parameter, with its size at some widths."""
         count = len(sweep.factors)
         shown = dict.fromkeys(np.linspace(0, count - 1, min(count, self.most)).round().astype(int))
 

@@ -1,4 +1,4 @@
-"""Lines of a given width, broken between words, or else between the parts of a name."""
+"""Wrapping of lines between words, or between the parts of long names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def wrapped(text: Text, room: int) -> list[Text]:
 
 
 def in_lines(cells: Iterable[Text], room: int) -> Iterator[Text]:
-    """The cells one after another in lines of at most ``room`` columns, each cell whole."""
+    """The cells in lines of at most ``room`` columns; no cell is broken."""
     line = Text("")
     for cell in cells:
         if line and line.cell_len + 2 + cell.cell_len > room:
@@ -40,7 +40,7 @@ def in_lines(cells: Iterable[Text], room: int) -> Iterator[Text]:
 
 
 def _pieces(text: str, room: int) -> Iterator[str]:
-    """What stays on one line: a word, or where it is longer than a line a part of it."""
+    """The pieces that stay on one line: words, or parts of words that are longer than a line."""
     for word in _WORD.findall(text):
         if cell_len(word.strip()) <= room:
             yield word

@@ -1,4 +1,4 @@
-"""Reports: what each command says, as one record that tables, JSON, rows and pages are made of."""
+"""Reports: the output of each command as one record, for tables, JSON, rows and pages."""
 
 REPORTS = ("summary", "identify", "diff", "signal", "compare", "width", "check", "catalog")
-"""The commands that report; the module of each has the record of its JSON."""
+"""The commands with a report; the module of each has the record of its JSON."""

@@ -14,6 +14,7 @@ from initcli.initializers import known_initializers
 from initcli.layers import Layer, known_layers
 from initcli.reports.record import Rows, doc, record, rows_of
 from initcli.sources.describe import describe, written
+from initcli.sources.foreign import called_here
 from initcli.types import arguments_of
 
 
@@ -43,7 +44,7 @@ class Thing(msgspec.Struct, frozen=True):
 
     @property
     def own_arguments(self) -> list[Argument]:
-        """The arguments but those that all layers have, the required ones first."""
+        """The arguments except those that all layers have, the required ones first."""
         general = Layer.__struct_fields__ if self.kind == "layer" else ()
         own = (argument for argument in self.arguments if argument.name not in general)
         return sorted(own, key=lambda argument: not argument.required)
@@ -59,7 +60,7 @@ class CatalogReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, things: Iterable[Thing]) -> CatalogReport:
-        """The report on some things or on all."""
+        """The report on the given entries."""
         kinds: dict[str, list[Thing]] = {name: [] for name in cls.__struct_fields__}
         for thing in things:
             kinds[f"{thing.kind}s"].append(thing)
@@ -67,7 +68,7 @@ class CatalogReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing of the catalog as a row."""
+    """One entry of the catalog as a row."""
 
     kind: Annotated[str, doc("layer, initializer, activation or check.")]
     name: Annotated[str, doc("Name; the code of a check.")]
@@ -77,7 +78,7 @@ class ThingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def catalog_rows(things: Sequence[Thing]) -> Rows:
-    """One row a thing."""
+    """One row per entry."""
     names = ((each, tuple(argument.name for argument in each.own_arguments)) for each in things)
     rows = (record(ThingRow, each, arguments=arguments) for each, arguments in names)
     return rows_of(ThingRow, rows, {})
@@ -89,10 +90,12 @@ def catalog() -> list[Thing]:
 
 
 def matching(name: str) -> list[Thing]:
-    """Everything of that name or alias, in upper or lower case.
+    """Every entry of that name or alias, in upper or lower case.
+
+    What PyTorch, Flax or JAX call so comes first, as ``Dense`` for ``Linear``.
 
     Raises:
-        NotInCatalog: there is nothing.
+        NotInCatalog: there is none.
     """
     things: list[Thing] = []
     for more in (_registered, _checks):
@@ -100,9 +103,11 @@ def matching(name: str) -> list[Thing]:
         for form in (str, str.lower):
             matches = [t for t in things if form(name) in map(form, (t.name, *t.aliases))]
             if matches:
-                return matches
+                return [*(t for t in things if t.name in called_here(name)), *matches]
+    if foreign := [thing for thing in things if thing.name in called_here(name)]:
+        return foreign
     names = [each for thing in things for each in (thing.name, *thing.aliases)]
-    remedy = did_you_mean(name, names) or "`initcli catalog` lists all there is"
+    remedy = did_you_mean(name, names) or "`initcli catalog` lists all names"
     raise NotInCatalog(f"nothing is called {quoted(name)}", remedy)
 
 

@@ -29,7 +29,7 @@ class FindingRecord(msgspec.Struct, frozen=True, kw_only=True):
     message: Annotated[str, doc("The problem, with its numbers.")]
     why: Annotated[str, doc("Why it matters, with a source.")]
     remedy: Annotated[str, doc("What to write instead.")]
-    fixable: Annotated[bool, doc("Whether --fix mends the finding, by a trial.")]
+    fixable: Annotated[bool, doc("Whether --fix fixes the finding, according to a trial.")]
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
 
     findings: Annotated[tuple[FindingRecord, ...], doc("Findings, in the order of each file.")]
     not_read: Annotated[
-        tuple[str, ...], doc("Specs that could not be read, as they were named.")
+        tuple[str, ...], doc("Specs that could not be read, as named on the command line.")
     ] = ()
 
     @classmethod
@@ -47,7 +47,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_rows(reports: Sequence[Report], facts: str) -> Rows:
-    """One row a finding."""
+    """One row per finding."""
     return rows_of(FindingRecord, _findings(reports), {}, facts=facts, shown=_SHOWN)
 
 

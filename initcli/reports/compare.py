@@ -46,7 +46,7 @@ class VariantRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_rows(compared: Sequence[Compared]) -> Rows:
-    """One row a variant, in their order."""
+    """One row per variant, in their order."""
     rows = (
         VariantRow(rank=rank, variant=each.label, verdict=each.verdict)
         for rank, each in zip(ranks(compared), compared, strict=True)

@@ -1,4 +1,4 @@
-"""What differs between the tensors of two sources."""
+"""The differences between the tensors of two sources."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from initcli.sources.subject import subject_of
 from initcli.types import texts
 
 Kind = Literal["unchanged", "changed", "reshaped", "added", "removed", "unknown"]
-"""What became of a tensor; unknown where its values cannot be read or drawn."""
+"""How a tensor changed; unknown if its values cannot be read or drawn."""
 
 Aligned = tuple[Parameter | None, Parameter | None]
-"""The tensors of A and of B that are a pair; None where there is none."""
+"""A pair of tensors of A and B; None for a tensor that is missing."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What became of the tensor at a path: of ``a``, None where added, and ``b``, where removed.
+    """The change of the tensor at a path, from ``a`` (None if added) to ``b`` (None if removed).
 
-    The path is that in A, if it is there.
+    The path is that in A, or in B if the tensor was added.
 
-    ``size`` is the number of entries, of a reshaped tensor those after. ``difference`` is that of
-    the values, None unless both have values and the same shape.
+    ``size`` is the number of entries, in B for a reshaped tensor. ``difference`` is that of the
+    values, None unless both have values and the same shape.
     """
 
     path: str
@@ -49,12 +49,12 @@ class Change(msgspec.Struct, frozen=True):
 
     @property
     def bare(self) -> Change:
-        """The change without measurements, of which very many can be held."""
+        """The change without measurements, which takes little memory."""
         return msgspec.structs.replace(self, a=None, b=None)
 
 
 class Diff(DisplayedSequence[Change], frozen=True, kw_only=True):
-    """What became of each tensor from A to B, each as a :class:`Change`."""
+    """The change of each tensor from A to B, as a :class:`Change`."""
 
     a: Subject
     b: Subject
@@ -63,7 +63,7 @@ class Diff(DisplayedSequence[Change], frozen=True, kw_only=True):
 
     @property
     def totals(self) -> DiffTotals:
-        """The number of tensors of each kind, and the change of all together."""
+        """The number of tensors by kind of change, and the change of all together."""
         return DiffTotals.of(self)
 
     @property
@@ -82,22 +82,23 @@ def diff(
     *,
     pairs: Iterable[str] = (),
 ) -> Diff:
-    """What became of each tensor from A to B: the tensors of A in order, then those that B adds.
+    """The change of each tensor from A to B: the tensors of A in order, then those only in B.
 
-    Tensors are paired by path or, where A and B have no path in common, as a model with the weights
+    Tensors are paired by path or, if A and B have no path in common, like a model with the weights
     of another file. Values of a model that stores none are sampled.
 
     Args:
-        a: a file or folder of weights, whatever :func:`initcli.load` takes, or a loaded model.
+        a: a file or folder of weights, any source that :func:`initcli.load` takes, or a loaded
+            model.
         b: the same, after the change.
         pairs: pairs of tensors with different paths, each as ``A=B``.
 
     Raises:
-        InvalidSpec: a source cannot be read, or several tensors may be a pair.
+        InvalidSpec: a source cannot be read, or the pairing is ambiguous.
         BadOverride: a pair names no tensor, or the shapes differ.
         TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
-        CodeError: code fails, or gives no model.
+        CodeError: code fails, or returns no model.
 
     >>> import initcli
     >>> text = "{input_shape: [8], layers: [{type: Dense, units: 4}]}"
@@ -113,14 +114,14 @@ def diff(
 def aligned(
     a: Subject, b: Subject, globs: Iterable[str] = (), *, pairs: Iterable[str] = ()
 ) -> list[Aligned]:
-    """The tensors of both in pairs, see :func:`diff`; one of the patterns ``globs`` must match.
+    """The tensors of both in pairs, see :func:`diff`, that match one of the patterns ``globs``.
 
-    Two sources of one tensor each are a pair whatever the paths: an array in a file of its own has
-    the name of the file.
+    Two sources of one tensor each are a pair regardless of the paths, because the path of a single
+    array is the name of its file.
 
     Raises:
         NoSuchTensor: a pattern matches no tensor of either.
-        InvalidSpec: several tensors may be a pair.
+        InvalidSpec: the pairing is ambiguous.
         BadOverride: one of ``pairs`` names no tensor, or the shapes differ.
     """
     first, second = ({each.path: each for each in model.parameters} for model in (a, b))
@@ -155,10 +156,10 @@ def changes(
     workers: Workers = HERE,
     progress: Progress | None = None,
 ) -> Iterator[Change]:
-    """What became of tensors from A to B, see :func:`aligned`.
+    """The changes of tensors from A to B, see :func:`aligned`.
 
-    All values are compared before the first change is known; of those that are the same, one side
-    is measured.
+    All values are compared before the first change is returned; of equal tensors only one side is
+    measured.
     """
     pairs = [(one, two) for one, two in tensors if one and two and _are_comparable(one, two)]
     compared = zip(pairs, differences(pairs, workers=workers, progress=progress), strict=True)
@@ -197,16 +198,19 @@ def _kind(one: Parameter | None, two: Parameter | None, found: dict[str, Differe
 
 
 class DifferenceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the values of two tensors of one shape lie apart."""
+    """The difference of the values of two tensors of the same shape."""
 
     relative: Annotated[
-        float, doc("Relative L2 change ‖b − a‖ / ‖a‖; null where ‖a‖ is 0 and ‖b‖ is not.")
+        float, doc("Relative L2 change ‖b − a‖ / ‖a‖; null if ‖a‖ is 0 and ‖b‖ is not.")
     ]
-    cosine: Annotated[float, doc("Cosine similarity of both; null where one of them is 0.")]
+    cosine: Annotated[float, doc("Cosine similarity of both; null if one of them is 0.")]
     largest: Annotated[float, doc("Largest change |b − a| of an element.")]
     changed: Annotated[int, doc("Number of elements that differ, bit by bit if dtypes agree.")]
     not_finite: Annotated[
-        int, doc("Number of elements that are NaN or infinite in A or B, and count nowhere else.")
+        int,
+        doc(
+            "Number of elements that are NaN or infinite in A or B; all other figures exclude them."
+        ),
     ]
 
 
@@ -231,7 +235,7 @@ class SideRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one tensor."""
+    """The change of one tensor."""
 
     path: Annotated[str, doc("Path in A, in B if added.")]
     kind: Annotated[
@@ -253,16 +257,16 @@ class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiffTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """Number of tensors of each kind, and the change of all pairs together."""
+    """Number of tensors by kind of change, and the change of all pairs together."""
 
-    unchanged: Annotated[int, doc("Number of tensors that are the same, bit by bit.")]
-    changed: Annotated[int, doc("Number of tensors of which values or dtype differ.")]
+    unchanged: Annotated[int, doc("Number of tensors that are equal bit by bit.")]
+    changed: Annotated[int, doc("Number of tensors whose values or dtypes differ.")]
     reshaped: Annotated[int, doc("Number of tensors whose shapes differ.")]
     added: Annotated[int, doc("Number of tensors that only B has.")]
     removed: Annotated[int, doc("Number of tensors that only A has.")]
     unknown: Annotated[int, doc("Number of tensors whose values cannot be read or drawn.")]
     relative: Annotated[
-        float, doc("Relative L2 change of all pairs of one shape together; null without any.")
+        float, doc("Relative L2 change of all pairs with equal shapes together; null without any.")
     ]
 
     @classmethod
@@ -277,13 +281,13 @@ class DiffTotals(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The totals for people."""
+        """The totals as text."""
         counts = {kind: getattr(self, kind) for kind in get_args(Kind)}
         return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
 
 
 class DiffReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between the tensors of two sources, A and B."""
+    """The differences between the tensors of two sources, A and B."""
 
     a: Annotated[ModelRecord, doc("The first source.")]
     b: Annotated[ModelRecord, doc("The second source.")]
@@ -308,7 +312,7 @@ class DiffReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diff_rows(a: Subject, b: Subject, changes: Iterable[Change]) -> Rows:
-    """One row a tensor, as it comes."""
+    """One row per tensor, as it comes."""
     shown = ("path", "kind", "relative", "cosine", "largest", "a_mean", "b_mean", "a_std", "b_std")
     return rows_of(
         ChangeRecord,

@@ -1,4 +1,4 @@
-"""What stored tensors look like: the initializer of each, with its runners-up."""
+"""The initializers that stored tensors look like, each with its runners-up."""
 
 from __future__ import annotations
 
@@ -48,14 +48,16 @@ class Identification(DisplayedSequence[Found], frozen=True, kw_only=True):
 class IdentifiedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One stored tensor."""
 
-    path: Annotated[str, doc("Path, as the file has it.")]
-    shape: Annotated[tuple[int, ...], doc("Shape, as the file has it.")]
+    path: Annotated[str, doc("Path in the file.")]
+    shape: Annotated[tuple[int, ...], doc("Shape in the file.")]
     dtype: Annotated[str, doc("Dtype of the elements.")]
     size: Annotated[int, doc("Number of elements.")]
     match: Annotated[
         MatchRecord | None, doc("Initializer that the values look like; null if none.")
     ]
-    note: Annotated[str, doc("Structure of the values, or why no initializer fits; may be empty.")]
+    note: Annotated[
+        str, doc("Structure of the values, or the reason why no initializer fits; may be empty.")
+    ]
 
     @classmethod
     def of(cls, found: Found) -> IdentifiedRecord:
@@ -135,7 +137,7 @@ def matched(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator[Tensor
 
 
 def identify_rows(spec: str, model: Subject, found: Iterable[Found]) -> Rows:
-    """One row a tensor, as it comes; ``spec`` is how the file was named on the command line."""
+    """One row per tensor, as it comes; ``spec`` is the name of the file on the command line."""
     return rows_of(
         IdentifiedRecord,
         map(IdentifiedRecord.of, found),

@@ -1,10 +1,10 @@
-"""Records: structs whose described fields make the JSON, the rows and the schema of a report.
+"""Records: structs whose fields define the JSON, the rows and the schema of a report.
 
-A field is described by ``doc``, which may say more:
+``doc`` describes a field, with these options:
 
-- ``row``: its name in rows; "" adds nothing to that of the enclosing field, None leaves it out.
-- ``heading``: its heading in the tables of tensors; ``expected`` is the path of the field that
-  holds the value of the distribution.
+- ``row``: its name in rows; "" adds nothing to the name of the enclosing field, None omits it.
+- ``heading``: its heading in the tables of tensors; ``expected`` is the path of the field with the
+  value of the distribution.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 def doc(text: str, **extra: str | None) -> Meta:
-    """The description of a field, and what else it says."""
+    """The description of a field, with options."""
     return Meta(description=text, extra=extra)
 
 
@@ -36,7 +36,7 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     seed: Annotated[int | None, doc("Seed of the random values; null where none are drawn.")]
     dtype: Annotated[
         str | None,
-        doc("Dtype of layers that have none of their own; of stored weights, of most."),
+        doc("Dtype of layers without their own; for stored weights, the most common one."),
     ]
     defaults: Annotated[
         str | None, doc("Framework whose default initializers apply; null for weights in a file.")
@@ -60,7 +60,7 @@ class Column(NamedTuple):
     expected: str | None
 
     def value(self, record: Any) -> Any:
-        """The value of the column; None where a struct on the way is None."""
+        """The value of the column; None if a struct on the way is None."""
         for name in self.path:
             if record is None:
                 return None
@@ -71,8 +71,8 @@ class Column(NamedTuple):
 class Rows(NamedTuple):
     """Rows of a report, which may be computed as they are read.
 
-    ``title`` and ``facts`` are printed above a Markdown table, which has the ``shown`` columns or
-    else all.
+    ``title`` and ``facts`` are printed above a Markdown table, which has the ``shown`` columns, or
+    all if there are none.
     """
 
     columns: Sequence[str]
@@ -88,20 +88,20 @@ class Rows(NamedTuple):
 
 
 def finite(value: Any) -> Any:
-    """A number that is finite, -0.0 as 0.0, else None; any other value as it is."""
+    """A finite number, with -0.0 as 0.0; None for other numbers; any other value unchanged."""
     if isinstance(value, float):
         return value + 0.0 if math.isfinite(value) else None
     return value
 
 
 def record(kind: type[_Record], source: object, /, **known: Any) -> _Record:
-    """A record with the known values; all others are the source's attributes of the same names."""
+    """A record with the known values; others are the source's attributes of the same names."""
     others = (name for name in kind.__struct_fields__ if name not in known)
     return kind(**known, **{name: getattr(source, name) for name in others})
 
 
 def plain(value: Any, text: Callable[[str], str] = str) -> Any:
-    """A record as built-in values: finite numbers, -0.0 as 0.0, and strings as by ``text``."""
+    """A record as built-in values, with :func:`finite` numbers and strings mapped by ``text``."""
 
     def converted(value: Any) -> Any:
         match value:
@@ -179,7 +179,7 @@ def schema_text(name: str) -> str:
 
 
 def _with_nulls(schema: Any) -> Any:
-    """A schema in which every number may be null, as numbers that are not finite are."""
+    """A schema in which every number may be null, which stands for NaN and infinities."""
     if isinstance(schema, list):
         return [_with_nulls(each) for each in schema]
     if not isinstance(schema, dict):

@@ -29,15 +29,15 @@ class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
     tensors: Annotated[tuple[TensorSignal, ...], doc("Trained tensors.")]
     verdict: Annotated[Verdict, doc("Verdict on the whole signal.")]
     losses: Annotated[
-        tuple[FirstLoss, ...], doc("Loss before the first step, of outputs that say which.")
+        tuple[FirstLoss, ...], doc("Loss before the first step, of outputs that imply one.")
     ]
     attention: Annotated[
-        tuple[AttentionSignal, ...], doc("Calls of attention, and how even each is.")
+        tuple[AttentionSignal, ...], doc("Calls of attention, and how uniform each is.")
     ]
     residuals: Annotated[
         tuple[ResidualScheme, ...], doc("Residual streams, and how their branches are scaled.")
     ]
-    notes: Annotated[tuple[str, ...], doc("What was assumed.")]
+    notes: Annotated[tuple[str, ...], doc("Assumptions.")]
 
     @classmethod
     def of(cls, signal: Signal, shown: Signal | None = None) -> SignalReport:
@@ -48,7 +48,7 @@ class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def signal_rows(spec: str, signal: Signal, shown: Signal | None = None) -> Rows:
-    """One row a layer to show; ``spec`` is how the model was named on the command line."""
+    """One row per shown layer; ``spec`` is the name of the model on the command line."""
     drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "nothing drawn"
     return rows_of(
         LayerSignal,

@@ -50,10 +50,10 @@ class MeasuredRecord(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ]
     min: Annotated[float, doc("Least value.", heading="min", expected="distribution_low")]
-    max: Annotated[float, doc("Greatest value.", heading="max", expected="distribution_high")]
+    max: Annotated[float, doc("Largest value.", heading="max", expected="distribution_high")]
     zeros: Annotated[int, doc("Number of values that are exactly 0.")]
-    nans: Annotated[int, doc("Number of NaNs, which count nowhere else.")] = 0
-    infs: Annotated[int, doc("Number of infinities, which count nowhere else.")] = 0
+    nans: Annotated[int, doc("Number of NaNs; all other figures exclude them.")] = 0
+    infs: Annotated[int, doc("Number of infinities; all other figures exclude them.")] = 0
     histogram: Annotated[
         HistogramRecord | None, doc("Histogram from min to max, in at most 64 bins.", row=None)
     ]
@@ -74,7 +74,7 @@ class FitRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The Kolmogorov–Smirnov test of the values against the distribution."""
 
     statistic: Annotated[float, doc("Largest distance between the two cumulative distributions.")]
-    p_value: Annotated[float, doc("Probability of such a distance or a larger one by chance.")]
+    p_value: Annotated[float, doc("Probability of this distance or a larger one by chance.")]
 
 
 class MatchRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ class MatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     ]
     also: Annotated[
         tuple[MatchRecord, ...],
-        doc("Others that the values agree with, likeliest first.", row=None),
+        doc("Other initializers that the values agree with, likeliest first.", row=None),
     ] = ()
 
     @classmethod
@@ -124,8 +124,12 @@ class SpectralRecord(msgspec.Struct, frozen=True, kw_only=True):
     measured: Annotated[float | None, doc("Norm of the values; null if none were measured.")]
     wanted: Annotated[
         float | None,
-        doc("√(columns / rows), which keeps features of one size; null without known axes."),
+        doc("√(columns / rows), which keeps the size of features; null without known axes."),
     ]
+    growth: Annotated[
+        float | None,
+        doc("Power of the width as which expected / wanted goes; null but for hidden kernels."),
+    ] = None
 
 
 Status = Literal[Standing, "missing", "unexpected", "other shape", "untied"]
@@ -139,7 +143,7 @@ _STATUSES: Mapping[str, Status] = {
 
 
 def statuses(model: Subject) -> Mapping[str, Status]:
-    """What is wrong with tensors of a file by its configuration, by their paths."""
+    """The problems of tensors of a file with respect to its configuration, by path."""
     disagreements = model.disagreements if isinstance(model, Model) else ()
     return {each.path: _STATUSES[each.kind] for each in disagreements}
 
@@ -152,7 +156,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
         str | None, doc("Name of the layer that has the tensor; null for weights in a file.")
     ]
     name: Annotated[str, doc("Last part of the path, such as kernel.")]
-    shape: Annotated[tuple[int, ...], doc("Shape, in Keras's layout or as the file has it.")]
+    shape: Annotated[tuple[int, ...], doc("Shape, in Keras's layout or that of the file.")]
     size: Annotated[int, doc("Number of elements.")]
     dtype: Annotated[str, doc("Dtype of the elements.")]
     trainable: Annotated[bool | None, doc("Whether the tensor is trained; null if not known.")]
@@ -177,8 +181,8 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     status: Annotated[
         Status | None,
         doc(
-            "What stored values are to what is declared: follows, differs, not finite, missing, "
-            "unexpected, other shape, untied; null for values in a file alone and for sampled ones."
+            "State of stored values with respect to the declared tensor: follows, differs, "
+            "not finite, missing, unexpected, other shape, untied; null if sampled or not declared."
         ),
     ] = None
     match: Annotated[
@@ -189,7 +193,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     multiplier: Annotated[
         float | None,
-        doc("What the layer multiplies the values by, by the parametrization; null if not known."),
+        doc("Multiplier of the values, by the parametrization; null if not known."),
     ]
     adam_rate: Annotated[
         float | None,
@@ -204,7 +208,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, tensor: TensorSummary, layer: str, status: Status | None = None) -> TensorRecord:
         """The record of a tensor; fields of other names are the parameter's own.
 
-        ``status`` is what is wrong with it, if anything is.
+        ``status`` is its problem, if any.
         """
         parameter, measured = tensor.parameter, tensor.measured
         known = {}
@@ -216,7 +220,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
                 )
             )
         else:
-            # Where no layer of initcli's has the tensor, its shape does not say what is summed.
+            # Without a layer of initcli, the shape does not show which axes are summed.
             fans = parameter.fans if parameter.owner else parameter.wired_fans
             known = {
                 "layer": layer,
@@ -241,7 +245,7 @@ class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TABLE_COLUMNS = tuple(column for column in columns(TensorRecord) if column.heading)
-"""The columns of figures that tables of tensors have."""
+"""The columns of figures in tables of tensors."""
 
 
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,7 +267,7 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, layer: BuiltLayer) -> LayerRecord:
-        """The record of a layer and of those within it."""
+        """The record of a layer and of the layers inside it."""
         shapes = [list(shape) for shape in layer.output_shapes]
         return cls(
             name=layer.name,
@@ -289,7 +293,7 @@ class SummaryReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, model: Subject, tensors: Iterable[TensorSummary]) -> SummaryReport:
-        """The report on a model, of which some or all tensors are given."""
+        """The report on some or all tensors of a model."""
         layers = model.layers if isinstance(model, Model) else ()
         return cls(
             model=ModelRecord.of(model),
@@ -314,7 +318,7 @@ def tensor_records(model: Subject, tensors: Iterable[TensorSummary]) -> Iterator
 
 
 def summary_rows(spec: str, model: Subject, tensors: Iterable[TensorSummary]) -> Rows:
-    """One row a tensor, as it comes; ``spec`` is how the model was named on the command line."""
+    """One row per tensor, as it comes; ``spec`` is the name of the model on the command line."""
     sums = totals(model)
     facts = list(model_facts(model))
     trained = "" if sums.trainable is None else f", {sums.trainable:,} of them trainable"
@@ -333,7 +337,7 @@ def summary_rows(spec: str, model: Subject, tensors: Iterable[TensorSummary]) ->
 
 
 def value_facts(parameter: Parameter, seen: Measurement | None) -> Iterator[str]:
-    """The distribution of a parameter and figures of its values, for people."""
+    """The distribution of a parameter and figures of its values, as text."""
     if parameter.distribution is not None:
         yield parameter.distribution.text
     elif not isinstance(parameter.initializer, Undeclared):

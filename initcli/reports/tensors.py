@@ -1,4 +1,4 @@
-"""Tensors and what was measured of them: drawn or read, held against their distributions."""
+"""Tensors with measurements of drawn or stored values, compared with their distributions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from initcli.measuring.histogram import around
 from initcli.measuring.measure import measure
 from initcli.measuring.measurement import Measurement
 from initcli.measuring.portions import Progress
-from initcli.measuring.spectral import Spectral, spectral
+from initcli.measuring.spectral import Spectral, growths, spectral
 from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.reports.record import doc
@@ -26,10 +26,10 @@ from initcli.types import shape_text
 
 
 class TensorSummary(msgspec.Struct, frozen=True):
-    """One parameter; distribution and fit are None where the distribution is not known.
+    """One parameter; distribution and fit are None if the distribution is not known.
 
-    Where nothing is drawn or read there is neither a measurement nor a fit. ``match`` are the
-    initializers that stored values look like, ``spectral`` is the spectral norm, if asked for.
+    Measurement and fit are None if no values were drawn or read. ``match`` has the initializers
+    that stored values look like, ``spectral`` the spectral norm, if requested.
     """
 
     parameter: Parameter
@@ -78,7 +78,7 @@ def is_stored(model: Subject) -> bool:
 
 
 def model_facts(model: Subject) -> tuple[str, ...]:
-    """What decides the values of a model, for people."""
+    """The facts that determine the values of a model, as text."""
     if is_stored(model):
         origins = {each.stored.origin for each in model.parameters if each.stored}
         origin = "live" if origins == {"live"} else "stored"
@@ -96,17 +96,17 @@ def summarize(
     max_entries: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Draw or read every parameter, and hold it against its distribution, in the model's order.
+    """Draw or read every parameter and compare it with its distribution, in the model's order.
 
     Args:
-        model: whose parameters.
-        only: some of them, such as :meth:`Model.matching` finds; all by default.
-        workers: who is to do it, see :mod:`initcli.sampling.workers`; this process by default.
-        max_entries: measure only the first so many entries of a tensor; all by default.
-        progress: told of the weights that are done, as they are.
+        model: the model.
+        only: parameters to measure, such as :meth:`Model.matching` returns; all by default.
+        workers: workers to use, see :mod:`initcli.sampling.workers`; this process by default.
+        max_entries: number of first entries of each tensor to measure; all by default.
+        progress: called with the number of weights of each part that is done.
 
     Raises:
-        TooLarge: a tensor cannot be held that must be, or nobody could wait for the weights.
+        TooLarge: a tensor does not fit in memory, or there are too many weights.
         CustomFunctionError: a custom initializer failed.
         WorkersError: the workers were lost.
 
@@ -142,7 +142,7 @@ def summaries(
 
 
 def held(parameter: Parameter, seen: Measurement | None) -> TensorSummary:
-    """A parameter whose measurement, if there is one, is held against its distribution."""
+    """A parameter with its measurement, if any, compared with its distribution."""
     distribution = parameter.distribution
     tested = None
     if distribution is not None and seen is not None and seen.count:
@@ -173,15 +173,21 @@ def theory(model: Subject, *, only: Iterable[Parameter] | None = None) -> Summar
     return Summary(model=model, entries=tuple(tensors))
 
 
-def with_spectral_norms(tensors: Iterable[TensorSummary]) -> Iterator[TensorSummary]:
-    """The kernels among the tensors with their spectral norms, measured where others are."""
+def with_spectral_norms(
+    model: Subject, tensors: Iterable[TensorSummary]
+) -> Iterator[TensorSummary]:
+    """The kernels among the tensors with their spectral norms, measured if they have values."""
+    growing = growths(model)
     for each in tensors:
         norms = spectral(each.parameter, draws=each.measured is not None)
+        if norms is not None:
+            growth = growing.get(each.parameter.path)
+            norms = msgspec.structs.replace(norms, growth=growth)
         yield msgspec.structs.replace(each, spectral=norms)
 
 
 def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:
-    """The range of values of all tensors without few far ones, or around their only one."""
+    """The common range of values of all tensors, without a few far ones."""
     seen = [tensor.measured for tensor in tensors if tensor.measured is not None]
     ranges = [each.visible for each in seen if each.count]
     low = min((low for low, _ in ranges), default=0.0)
@@ -193,7 +199,7 @@ def common_range(tensors: Iterable[TensorSummary]) -> tuple[float, float]:
 
 
 def totals(model: Subject) -> Totals:
-    """What the tensors of a model add up to.
+    """The numbers and size of all weights of a model.
 
     >>> import initcli
     >>> initcli.totals(initcli.load("sample_configs/tour.yaml"))

@@ -35,7 +35,7 @@ class SweepRecord(msgspec.Struct, frozen=True, kw_only=True):
         tuple[tuple[float, ...], ...],
         doc("For each width, the loss before and after each step of training."),
     ]
-    notes: Annotated[tuple[str, ...], doc("What was assumed.")]
+    notes: Annotated[tuple[str, ...], doc("Assumptions.")]
 
     @classmethod
     def of(cls, sweep: WidthSweep) -> SweepRecord:
@@ -74,7 +74,7 @@ class WidthRow(msgspec.Struct, frozen=True, kw_only=True):
     ]
     width: Annotated[float, doc("Factor of all hidden sizes.")]
     rms: Annotated[float | None, doc("Root mean square; null if not known.")]
-    exponent: Annotated[float | None, doc("Power of the width that it goes as.")]
+    exponent: Annotated[float | None, doc("Exponent of the power law in the width.")]
     error: Annotated[float | None, doc("Standard error of the exponent.")]
     verdict: Annotated[Scaling | None, doc("stays, grows or shrinks; null if not known.")]
 

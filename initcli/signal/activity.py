@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,38 +12,37 @@ import numpy as np
 from initcli.activations import Activation, Relu, Relu6
 from initcli.parameter import Parameter
 from initcli.signal import arrays
-from initcli.signal.field import WEIGHTS
+from initcli.signal.field import NODES, WEIGHTS
 from initcli.signal.figures import Signal
-from initcli.signal.graph import Graph, mixes
+from initcli.signal.graph import Graph
 from initcli.signal.observing import near_bounds, output_bounds
 from initcli.signal.rules.base import Weight
-from initcli.signal.theory import Theory, distribution_moments
+from initcli.signal.theory import Sums, Theory, distribution_moments
 from initcli.signal.thresholds import DEAD, GONE, SATURATED, SHUT, SURE
-from initcli.types import Array
-
-_TINY = 1e-100
-"""Sizes below this, and above its inverse, have under- or overflowed."""
 
 
 class Shares(NamedTuple):
     """Shares of an activation's output that are 0, dead and saturated; None where unknown.
 
     ``step`` is the index of the step that applies the activation. Zeros and dead units count for
-    ReLU only.
+    ReLU only. ``enters`` says that what is saturated enters the state of gates.
     """
 
     step: int
     zeros: float | None
     dead: float | None
     saturated: float | None
+    enters: bool = False
 
 
 class Activity:
     """What the activations of a signal leave of it, measured or else predicted."""
 
-    def __init__(self, signal: Signal, graph: Graph) -> None:
+    def __init__(self, signal: Signal, graph: Graph, rms: Callable[[int], float | None]) -> None:
         self.signal = signal
         self.graph = graph
+        self.rms = rms
+        """Gives the root mean square of a tensor."""
 
     def _shares(self, index: int) -> Shares | None:
         """Shares of the output of a step's activation; None where it has none or nothing is known.
@@ -60,11 +59,11 @@ class Activity:
             saturated = seen.saturated.median if seen.saturated else None
             zeros, dead = (seen.zeros.median, seen.dead_units.median) if rectifies else (None, None)
             return Shares(index, zeros, dead, saturated)
-        sums = self._sums.get(index)
+        sums = self.signal.sums.get(index)
         if sums is None:
             return None
         with np.errstate(all="ignore"):
-            y = np.asarray(function.call(arrays, sums))
+            y = np.asarray(function.call(arrays, sums.values))
         bounds = output_bounds(layer)
         return Shares(
             index,
@@ -73,10 +72,30 @@ class Activity:
             saturated=None if bounds is None else float(WEIGHTS @ near_bounds(y, bounds)),
         )
 
+    def _entering(self, index: int) -> Shares | None:
+        """The share of what enters the state of gates that is saturated, where nearly all of it is.
+
+        It is that of the first step, by the kernel alone.
+        """
+        step = self.graph.steps[index]
+        function, bounds = step.layer.last_activation, output_bounds(step.layer)
+        kernel = next((p for p in step.parameters if p.argument == "kernel_initializer"), None)
+        if function is None or bounds is None or kernel is None:
+            return None
+        if step.layer.acts_as() != "recurs" or getattr(step.layer, "gates", 1) == 1:
+            return None
+        size, moments = self.rms(step.inputs[0]), distribution_moments(kernel)
+        if size is None or moments is None:
+            return None
+        sums = size * math.sqrt(kernel.shape[0] * moments.second) * NODES
+        share = float(WEIGHTS @ near_bounds(np.asarray(function.call(arrays, sums)), bounds))
+        return Shares(index, None, None, share, enters=True) if share > SHUT else None
+
     @cached_property
     def shares(self) -> list[Shares]:
         """The shares of every activation of which they are known."""
-        shares = (self._shares(index) for index in range(len(self.graph.steps)))
+        indices = range(len(self.graph.steps))
+        shares = (self._entering(index) or self._shares(index) for index in indices)
         return [each for each in shares if each is not None]
 
     @cached_property
@@ -101,12 +120,12 @@ class Activity:
         moments = [distribution_moments(bias) for bias in biases]
         if not any(each is not None and each.mean for each in moments):
             return False
-        sums = self._sums_without(frozenset(bias.path for bias in biases)).get(index)
+        sums = self._sums_without([bias.path for bias in biases], index)
         layer = graph.steps[index].layer
         bounds, function = output_bounds(layer), layer.last_activation
         if sums is None or bounds is None or function is None:
             return True
-        near = near_bounds(np.asarray(function.call(arrays, sums)), bounds)
+        near = near_bounds(np.asarray(function.call(arrays, sums.values)), bounds)
         return float(WEIGHTS @ near) <= SATURATED
 
     def _makers(self, index: int) -> Sequence[Parameter]:
@@ -139,32 +158,17 @@ class Activity:
         shares = (each.zeros if each.dead is None else each.dead for each in self.shares)
         return any(share is not None and share > GONE for share in shares)
 
-    @cached_property
-    def _sums(self) -> dict[int, Array]:
-        """Predicted input of each activation, by step, at the nodes of a normal distribution."""
-        return self._sums_without(frozenset())
-
-    def _sums_without(self, paths: frozenset[str]) -> dict[int, Array]:
-        """The predicted inputs with the parameters of these paths at 0."""
+    def _sums_without(self, paths: Collection[str], index: int) -> Sums | None:
+        """What the activation of a step takes, with the parameters of these paths at 0."""
 
         def moments(parameter: Parameter) -> Weight | None:
             return Weight(0.0, 0.0) if parameter.path in paths else distribution_moments(parameter)
 
         theory = Theory(self.graph.program, moments)
         theory.begin()
-        sums: dict[int, Array] = {}
-        for index, step in enumerate(self.graph.steps):
-            function = step.layer.last_activation
-            if function is not None and function.is_entrywise and step.layer.acts_as() != "recurs":
-                before = theory.fields.get(step.inputs[0])
-                if step.parameters or mixes(step):
-                    expected = theory.expected(step.without_activation)
-                    before = None if expected is None else expected.output
-                size = 0.0 if before is None else math.sqrt(before.mean_square)
-                if before is not None and _TINY < size < 1 / _TINY:
-                    sums[index] = size * before.profile
+        for step in self.graph.steps[:index]:
             theory.take(step)
-        return sums
+        return Sums.of(theory.expected(self.graph.steps[index]))
 
 
 def _rectifies(function: Activation) -> bool:

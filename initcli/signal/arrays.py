@@ -116,6 +116,36 @@ def erf(x: Array) -> Array:
 defvjp(erf, lambda ans, x: lambda g: g * ((2 / math.sqrt(math.pi)) * numpy.exp(-x * x)))
 
 
+def concatenate(parts: Sequence[Array], axis: int = 0) -> Array:
+    """The parts one behind another along an axis."""
+    return _concatenated(axis, *parts)
+
+
+def stack(parts: Sequence[Array], axis: int = 0) -> Array:
+    """The parts beside one another along a new axis."""
+    return concatenate([autograd.numpy.expand_dims(part, axis) for part in parts], axis)
+
+
+@primitive
+def _concatenated(axis: int, *parts: Array) -> Array:
+    return numpy.concatenate(parts, axis)
+
+
+def _concatenated_vjp(argnums: Sequence[int], ans: Array, args: Any, kwargs: Any) -> Any:
+    # autograd's own measures all parts again for each of them.
+    axis, *parts = args
+    ends = numpy.cumsum([part.shape[axis] for part in parts])[:-1]
+
+    def vjp(g: Array) -> list[Array]:
+        split = numpy.split(g, ends, axis)
+        return [split[index - 1] for index in argnums]
+
+    return vjp
+
+
+defvjp_argnums(_concatenated, _concatenated_vjp)
+
+
 @primitive
 def lookup(table: Array, indices: Array) -> Array:
     """The rows of a table with those indices: (…, width)."""
@@ -132,6 +162,37 @@ def _lookup_vjp(ans: Array, table: Array, indices: Array) -> Any:
 
 
 defvjp(lookup, _lookup_vjp, None)
+
+
+@primitive
+def matmul_by_group(x: Array, kernels: Array, counts: Sequence[int]) -> Array:
+    """x · kernel of rows (rows, d), of which so many one after the other have the same kernel.
+
+    Kernels are (groups, d, units), and the result (rows, units).
+    """
+    pairs = zip(_groups(x, counts), kernels, strict=True)
+    return numpy.concatenate([part @ kernel for part, kernel in pairs])
+
+
+def _groups(x: Array, counts: Sequence[int]) -> list[Array]:
+    return numpy.split(x, numpy.cumsum(counts)[:-1])
+
+
+defvjp(
+    matmul_by_group,
+    lambda ans, x, kernels, counts: (
+        lambda g: matmul_by_group(g, numpy.swapaxes(kernels, 1, 2), counts)
+    ),
+    lambda ans, x, kernels, counts: (
+        lambda g: numpy.stack(
+            [
+                part.T @ outer
+                for part, outer in zip(_groups(x, counts), _groups(g, counts), strict=True)
+            ]
+        )
+    ),
+    None,
+)
 
 
 @primitive

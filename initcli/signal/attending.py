@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from initcli.layers import attention, weightless_attention
 from initcli.layers.flow import Flow
 from initcli.layers.heads import DotProductAttention
 from initcli.signal.field import NODES
-from initcli.signal.figures import AttentionFigures, AttentionSignal, Spread
+from initcli.signal.figures import AttentionFigures, AttentionSignal, HeadSignal, Spread
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import Attended
 from initcli.signal.softmax import (
@@ -37,9 +37,16 @@ _KEYS = 12
 """Numbers of keys for which figures are computed; those between are interpolated."""
 
 
+class Scores(NamedTuple):
+    """The figures of a call in one draw: of all heads, and of each where each was looked at."""
+
+    whole: AttentionFigures
+    by_head: tuple[AttentionFigures, ...]
+
+
 def attention_signals(
     program: Program,
-    measured: Mapping[int, Sequence[AttentionFigures]],
+    measured: Mapping[int, Sequence[Scores]],
     attended: Mapping[int, Attended],
 ) -> tuple[AttentionSignal, ...]:
     """The figures of every call of attention.
@@ -54,21 +61,25 @@ def attention_signals(
         if (heads := attention_heads(step)) is None:
             continue
         seen = measured.get(index, ())
-        spreads = {
-            name: Spread.of([getattr(each, name) for each in seen])
-            for name in AttentionFigures.__struct_fields__
-        }
+        predicted = predicted_attention(attended[index]) if index in attended else None
+        by_head = zip(*(each.by_head for each in seen), strict=False)
         found.append(
             AttentionSignal(
                 layer=step.name,
                 call=step.call,
                 heads=heads,
                 keys=math.prod(program.shapes[step.inputs[min(1, len(step.inputs) - 1)]][1:-1]),
-                predicted=predicted_attention(attended[index]) if index in attended else None,
-                **spreads,
+                predicted=predicted,
+                by_head=tuple(HeadSignal(**_spreads(each)) for each in by_head),
+                **_spreads([each.whole for each in seen]),
             )
         )
     return tuple(found)
+
+
+def _spreads(drawn: Sequence[AttentionFigures]) -> dict[str, Spread | None]:
+    names = AttentionFigures.__struct_fields__
+    return {name: Spread.of([getattr(each, name) for each in drawn]) for name in names}
 
 
 def attention_heads(step: Step) -> int | None:
@@ -83,7 +94,7 @@ def attention_heads(step: Step) -> int | None:
     return None
 
 
-def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> AttentionFigures | None:
+def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> Scores | None:
     """The figures of a call of attention; None where no query sees two keys, or scores overflow.
 
     Of many examples, heads or queries some are taken, evenly spaced.
@@ -106,15 +117,24 @@ def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> Attention
     )
     *lead, rows, _ = scoring.queries.shape
     columns = scoring.keys.shape[-2]
-    some = _spaced(math.prod(lead), most // columns)
-    heads = [np.asarray(each)[:, None] for each in np.unravel_index(some, lead)]
-    places = _spaced(rows, most // (columns * len(some)))
-    keys = scoring.keys[tuple(each[:, 0] for each in heads)]
-    scores = layer.scores(flow, scoring.queries[(*heads, places)], keys).astype(np.float64)
+    # The last of the leading axes holds the heads, where there are any.
+    count = attention_heads(step) or 1
+    heads = _spaced(count, most // columns)
+    some = _spaced(math.prod(lead) // count, most // (columns * len(heads)))
+    taken = (some[:, None] * count + heads).ravel()
+    places = [np.asarray(each)[:, None] for each in np.unravel_index(taken, lead)]
+    queries = _spaced(rows, most // (columns * len(taken)))
+    keys = scoring.keys[tuple(each[:, 0] for each in places)]
+    scores = layer.scores(flow, scoring.queries[(*places, queries)], keys).astype(np.float64)
     seen = np.True_ if scoring.seen is None else scoring.seen
     # Only what is taken of a mask that is one for all is held.
-    whole = np.broadcast_to(seen, (*lead, rows, columns))
-    return _figures(scores, whole[(*heads, places)])
+    whole = np.broadcast_to(seen, (*lead, rows, columns))[(*places, queries)]
+    figures = _figures(scores, whole)
+    by_head = [_figures(*(x[k :: len(heads)] for x in (scores, whole))) for k in range(len(heads))]
+    if figures is None:
+        return None
+    known = tuple(each for each in by_head if each is not None)
+    return Scores(figures, known if len(known) == count else ())
 
 
 def _spaced(count: int, most: int) -> Array:

@@ -241,6 +241,9 @@ def _end(graph: Graph, tensor: int, inside: set[int]) -> _End:
             if not all(part.last and part.factor == 1 for part in parts):
                 break
             return _End(tuple(each for part in parts for each in part.last), factor, scale)
+        elif role == "multiplies":
+            parts = [_end(graph, each, inside) for each in step.inputs]
+            return next((part for part in parts if part.factor == 0), _End())
         elif len(set(step.inputs)) != 1 or step.parameters:
             break
         else:

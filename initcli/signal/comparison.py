@@ -28,7 +28,7 @@ from initcli.sources.code.objects import is_code
 from initcli.sources.load import computable, custom_functions, model_of
 from initcli.sources.overrides import BadOverride, Given, overridden
 from initcli.sources.read import read
-from initcli.sources.widths import factors, hidden_sizes, is_rounded, scaled
+from initcli.sources.widths import factors, hidden_sizes, is_rounded, scaled, with_scale
 from initcli.types import Array, texts
 
 MAX_VARIANTS = 1_000
@@ -158,6 +158,7 @@ def _of_widths(
 ) -> Iterator[tuple[str, Model]]:
     """The models of a document at each width, with labels."""
     sizes = hidden_sizes(build(document), scale)
+    document = with_scale(document, scale)
     if not any(not size.why for size in sizes):
         message = f"{printable(document.file)} has no size that could be scaled"
         raise BadOverride(scaled_by[0][0], message, "name one: --scale LAYER.ARGUMENT")

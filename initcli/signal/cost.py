@@ -18,6 +18,8 @@ _DRAWING = 300
 """Cost of a weight, in multiplications: drawn for each pass, its gradient made and measured."""
 _MOVING = 100
 """Cost of taking an entry of a tensor through a layer, in multiplications."""
+_CALLING = 4e6
+"""Cost of a layer beside that, in multiplications: figures, and calls of functions."""
 _HELD = 7
 """Entries that a layer's pass back holds for each entry of its inputs and outputs."""
 _TRAINED = 5
@@ -61,7 +63,8 @@ def cost(program: Program, dtype: Dtype, steps: int = 0) -> Cost:
     itemsize = working_dtype(dtype).itemsize
     kept = min(itemsize * sum(weights.values()), weights_room())
     trained = itemsize * (_TRAINED * sum(weights.values()) + sum(sizes)) if steps else 0
-    seconds = (_PASSES * products + _DRAWING * sum(weights.values())) / _PER_SECOND
+    drawn, called = _DRAWING * sum(weights.values()), _CALLING * len(program.steps)
+    seconds = (_PASSES * products + drawn + called) / _PER_SECOND
     return Cost(
         seconds=seconds * (1 + steps),
         bytes=itemsize * (sum(sizes) + most) + kept + trained + _BESIDE,

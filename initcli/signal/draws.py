@@ -13,9 +13,8 @@ from initcli.layers.flow import Mask
 from initcli.layers.preprocessing import Preprocessing
 from initcli.model import Model
 from initcli.parameter import Parameter
-from initcli.signal.attending import attention_heads, measured_attention
+from initcli.signal.attending import Scores, attention_heads, measured_attention
 from initcli.signal.cost import weights_room
-from initcli.signal.figures import AttentionFigures
 from initcli.signal.first_loss import loss_of, measured_loss
 from initcli.signal.graph import Graph
 from initcli.signal.inputs import drawn_input, standard_normal
@@ -51,7 +50,7 @@ class Draw(msgspec.Struct, frozen=True):
     reaches: dict[int, float]
     """As in :class:`Signal`, as are the three before."""
     losses: dict[int, float]
-    attention: dict[int, AttentionFigures]
+    attention: dict[int, Scores]
 
 
 def one_draw(
@@ -79,7 +78,7 @@ def one_draw(
     gradients: dict[int, float] = {}
     sizes: dict[str, tuple[float, float]] = {}
     losses: dict[int, float] = {}
-    attention: dict[int, AttentionFigures] = {}
+    attention: dict[int, Scores] = {}
     with np.errstate(all="ignore"):
         for index, (step, (output, *_)) in enumerate(forwards(built, tensors, about)):
             if np.issubdtype(output.dtype, np.floating):

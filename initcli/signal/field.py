@@ -57,6 +57,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         pinned: whether a normalization fixed the mean square, which else differs between draws.
         lags: E[x x'] / E[x²] of two positions of a sequence that are 0, 1, … apart, where positions
             are not all alike.
+        near: the cosine of an entry and the next along each axis of positions, where that is not as
+            for any two positions: (axes, positions…), of which the last of an axis do not count.
         parts: the fields that were concatenated, where units differ in size.
         steady: the share of the variation of a vector's length between draws that is missing,
             because the weights that made it are orthogonal.
@@ -74,6 +76,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     latent: int
     pinned: bool = False
     lags: Array | None = None
+    near: Array | None = None
     parts: tuple[Field, ...] | None = None
     steady: float = 0.0
     axes: tuple[int, ...] = (-1,)
@@ -110,6 +113,12 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def moments(self) -> Array:
         """E[x²] and E[x x'] of the three pairs: (4, positions…), a new array."""
         return np.concatenate([self.second[None], self.second * self.ratios])
+
+    @property
+    def neighbors(self) -> Array:
+        """E[x x'] of an entry and the next along each axis: (axes, positions…), 0 for the last."""
+        near = self.ratios[1] / self.beside if self.near is None else self.near
+        return near * next_sizes(self.second)
 
     @property
     def means(self) -> Array:
@@ -188,6 +197,28 @@ def normal(moments: Array, means: Array, units: int, lags: Array | None = None) 
     return field(moments, units, with_mean(NODES, mean, second) if mean else None, lags=lags)
 
 
+def with_neighbors(given: Field, moments: Array) -> Field:
+    """The field with that E[x x'] of an entry and the next along each axis: (axes, positions…)."""
+    near = moments / np.maximum(next_sizes(given.second), _TINY)
+    return msgspec.structs.replace(given, near=np.minimum(np.maximum(near, -1.0), 1.0))
+
+
+def near_correlation(given: Field) -> float:
+    """The correlation of the normal numbers behind neighbors, on average over large entries."""
+    sizes = next_sizes(given.second)
+    found = hidden(given)[1] if given.near is None else behind(given.near, given)
+    return float((sizes * found).sum() / max(float(sizes.sum()), _TINY))
+
+
+def next_sizes(second: Array) -> Array:
+    """√(E[x²] E[x'²]) of an entry and the next along each axis: (axes, positions…), or 0."""
+    found = np.zeros((second.ndim, *second.shape))
+    for axis, sizes in enumerate(found):
+        along, sizes = (np.moveaxis(each, axis, 0) for each in (second, sizes))
+        sizes[:-1] = np.sqrt(along[:-1] * along[1:])
+    return found
+
+
 def standard(grid: Size, units: int) -> Field:
     """Independent standard normal entries."""
     moments = np.zeros((4, *grid))
@@ -237,6 +268,9 @@ def mapped(function: Callable[[Array], Array], given: Field) -> Field:
         squares = hermite(curves.values) ** 2
         lags = series(squares, behind(given.lags, given)) / max(float(squares.sum()), _TINY)
     output = field(moments, given.units, curves.values, given.latent, given.pinned, lags)
+    if given.near is not None:
+        near = curves.at(behind(given.near, given)) / np.maximum(curves.same, _TINY)
+        output = msgspec.structs.replace(output, near=near)
     if not given.steady:
         return output
     more = function(1.01 * math.sqrt(given.mean_square) * given.profile)
@@ -411,7 +445,7 @@ def series(coefficients: Array, rho: Array) -> Array:
     table = _hermite()[1]
     if rho.size > _FEW:
         return np.interp(rho, _RHO, table @ coefficients)
-    place = (np.clip(rho, -1, 1) + 1) * ((len(_RHO) - 1) / 2)
+    place = (np.minimum(np.maximum(rho, -1), 1) + 1) * ((len(_RHO) - 1) / 2)
     left = np.fmin(np.fmax(place, 0), len(_RHO) - 2).astype(int)  # 0 where it is not a number.
     low, high = table[left] @ coefficients, table[left + 1] @ coefficients
     values: Array = low + (place - left) * (high - low)

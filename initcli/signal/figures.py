@@ -18,7 +18,7 @@ from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.graph import Graph
 from initcli.signal.program import Program
 from initcli.signal.residual import ResidualScheme, schemes
-from initcli.signal.theory import Prediction
+from initcli.signal.theory import Prediction, Sums
 from initcli.types import Size, texts
 
 
@@ -130,6 +130,17 @@ class FirstLoss(msgspec.Struct, frozen=True, kw_only=True):
     measured: Annotated[
         Spread | None, Meta(description="Loss in the draws; null where nothing was drawn.")
     ]
+    logit_std: Annotated[
+        float | None,
+        Meta(description="Predicted standard deviation of the logits between classes."),
+    ] = None
+    own_logit: Annotated[
+        float | None,
+        Meta(
+            description="Predicted mean of the logit of the token that made a position, where its "
+            "row of a tied table is in the stream."
+        ),
+    ] = None
 
 
 class AttentionFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +161,30 @@ class AttentionFigures(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+_LogitStd = Annotated[
+    Spread | None,
+    Meta(description="Standard deviation of a query's logits over the keys that it sees."),
+]
+_Entropy = Annotated[
+    Spread | None,
+    Meta(
+        description="Mean entropy of the softmax as a fraction of ln n for the n keys that a "
+        "query sees: 1 is even, 0 a single key."
+    ),
+]
+_Saturated = Annotated[
+    Spread | None, Meta(description="Fraction of queries whose largest share is more than 0.9.")
+]
+
+
+class HeadSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """How even one head of attention is, as measured."""
+
+    logit_std: _LogitStd
+    entropy: _Entropy
+    saturated: _Saturated
+
+
 class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
     """How even attention is in one call of a layer, as measured and as predicted.
 
@@ -160,25 +195,26 @@ class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
     call: Annotated[int, Meta(description="Number of earlier calls of the same layer.")]
     heads: Annotated[int, Meta(description="Number of heads.")]
     keys: Annotated[int, Meta(description="Number of keys.")]
-    logit_std: Annotated[
-        Spread | None,
-        Meta(description="Standard deviation of a query's logits over the keys that it sees."),
-    ]
-    entropy: Annotated[
-        Spread | None,
-        Meta(
-            description="Mean entropy of the softmax as a fraction of ln n for the n keys that a "
-            "query sees: 1 is even, 0 a single key."
-        ),
-    ]
-    saturated: Annotated[
-        Spread | None,
-        Meta(description="Fraction of queries whose largest share is more than 0.9."),
-    ]
+    logit_std: _LogitStd
+    entropy: _Entropy
+    saturated: _Saturated
     predicted: Annotated[
         AttentionFigures | None,
-        Meta(description="The same from the distributions; null where no theory applies."),
+        Meta(
+            description="The same from the distributions, for all heads and for each; null where "
+            "no theory applies."
+        ),
     ]
+    by_head: Annotated[
+        tuple[HeadSignal, ...],
+        Meta(description="Each head in order; empty where nothing was drawn, or not of all."),
+    ] = ()
+
+    def between(self, name: str) -> tuple[float, float] | None:
+        """The lowest and highest median of a figure over the heads; None without two of them."""
+        spreads = [getattr(each, name) for each in self.by_head]
+        medians = [each.median for each in spreads if each is not None]
+        return (min(medians), max(medians)) if len(medians) > 1 else None
 
 
 def attention_figure(attention: AttentionSignal, name: str) -> float | None:
@@ -200,7 +236,8 @@ class Signal(Displayed, frozen=True, kw_only=True):
     inputs and the last of these tensors. By the number of a step, ``onsets`` is the largest
     gradient of a time step divided by that of the last, and ``reaches`` the number of time steps
     with a gradient of at least 1e-4 of the largest, for recurrent layers that end with their last
-    state. These four are empty where nothing was drawn.
+    state. These four are empty where nothing was drawn. ``sums`` are what activations take, by the
+    number of the step, where that is predicted.
     """
 
     model: Model
@@ -217,6 +254,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
     dimensions: Mapping[int, float] = {}
     onsets: Mapping[int, float] = {}
     reaches: Mapping[int, float] = {}
+    sums: Mapping[int, Sums] = {}
     left_out: tuple[str, ...] = ()
 
     view: ClassVar[str] = "signal"

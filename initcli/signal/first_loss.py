@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from initcli.activations import Activation, Linear, Sigmoid, Softmax
+from initcli.activations import LogSoftmax, Sigmoid, Softmax
 from initcli.choices import Loss
-from initcli.layers.activation import Softmax as SoftmaxLayer
-from initcli.layers.core import Dense
-from initcli.signal.figures import FirstLoss, LayerSignal, Spread
+from initcli.signal.field import NODES, WEIGHTS
+from initcli.signal.figures import FirstLoss, Spread
+from initcli.signal.logits import Logits, is_reverse, output_activation
 from initcli.signal.program import Program, Step
 from initcli.types import Array
 
 _MOST_POINTS = 20_000
 """Points of an integral at most, which spreads with the logits."""
-_DEVIATIONS = np.linspace(-8, 8, 321)
-_WEIGHTS = np.exp(-(_DEVIATIONS**2) / 2)
-_WEIGHTS /= _WEIGHTS.sum()
-"""Normal numbers and their probabilities, for means over a normal distribution."""
+_COARSE = slice(None, None, 2)
+_WEIGHTS = WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
 
 
 def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | None:
     """The loss that fits an output: as its activation says, else as was chosen.
+
+    Scores of the rows of a table are logits of a vocabulary.
 
     Args:
         step: the step with the output.
@@ -38,11 +37,17 @@ def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | N
         chosen: the loss of outputs that no activation bounds.
     """
     function = output_activation(step)
-    if isinstance(function, Softmax):
-        return "cross_entropy" if shape[-1] > 1 else None
-    if isinstance(function, Sigmoid):
-        return "binary_cross_entropy"
-    return chosen if function is None or isinstance(function, Linear) else None
+    if isinstance(function, Softmax | LogSoftmax):
+        if function.axis not in (-1, len(shape) - 1):
+            return None  # classes that stand elsewhere
+        found: Loss | None = "cross_entropy"
+    elif isinstance(function, Sigmoid):
+        found = "binary_cross_entropy"
+    elif chosen is None and is_reverse(step):
+        found = "cross_entropy"
+    else:
+        found = chosen if function is None else None
+    return None if found == "cross_entropy" and shape[-1] == 1 else found
 
 
 def measured_loss(step: Step, output: Array, loss: Loss) -> float:
@@ -66,7 +71,7 @@ def measured_loss(step: Step, output: Array, loss: Loss) -> float:
 
 def first_losses(
     program: Program,
-    layers: tuple[LayerSignal, ...],
+    logits: Mapping[int, Logits],
     measured: Mapping[int, Spread | None],
     chosen: Loss | None,
 ) -> tuple[FirstLoss, ...]:
@@ -74,7 +79,7 @@ def first_losses(
 
     Args:
         program: of the model.
-        layers: signal of each step.
+        logits: predicted ones, by the number of the step.
         measured: losses over the draws, by the number of the step, where they are finite.
         chosen: as in :func:`loss_of`.
     """
@@ -86,99 +91,74 @@ def first_losses(
         loss = loss_of(step, shape, chosen)
         if loss is None:
             continue
-        head = head_of(program, index)
-        size = None if head is None else _predicted_size(program, layers, head.inputs[0])
-        variance = None if head is None or size is None else logit_variance(head, size)
+        made = logits.get(index)
+        own = None if made is None or made.own is None else float(WEIGHTS @ made.own)
         found.append(
             FirstLoss(
                 layer=step.name,
                 loss=loss,
                 classes=shape[-1],
                 knows_nothing=_knows_nothing(loss, shape[-1]),
-                predicted=None if variance is None else expected_loss(loss, shape[-1], variance),
+                predicted=None if made is None else _finite(expected_loss(loss, shape[-1], made)),
                 measured=measured.get(index),
+                logit_std=None if made is None else _finite(_std(made.apart)),
+                own_logit=own,
             )
         )
     return tuple(found)
 
 
-def expected_loss(loss: Loss, classes: int, variance: float) -> float:
-    """The mean loss of independent normal logits with mean 0.
+def expected_loss(loss: Loss, classes: int, logits: Logits) -> float:
+    """The mean loss of logits that are independent of one another and of the labels.
 
     Of cross-entropy with V classes, with S = Σ exp z and φ(t) = E exp(−t exp z),
-    E log S = ∫ (exp(−eᵘ) − φ(eᵘ)^V) du, by Frullani's integral of the logarithm.
+    E log S = ∫ (exp(−eᵘ) − φ(eᵘ)^V) du, by Frullani's integral of the logarithm. A logit that is
+    distributed in another way has its own φ, in place of one of the V.
 
-    >>> round(expected_loss("cross_entropy", 1000, 0.0), 4) == round(math.log(1000), 4)
-    True
+    >>> none = np.zeros(len(NODES))
+    >>> round(expected_loss("cross_entropy", 1000, Logits(none, none, None)), 4)
+    6.9078
     """
-    if loss == "mean_squared_error":
-        return 1 + variance
-    z = math.sqrt(variance) * _DEVIATIONS
-    if loss == "binary_cross_entropy":
-        return float(_WEIGHTS @ np.logaddexp(0, z))
-    low, high = -math.log(classes) - 40 - z[-1], 5 - z[0]
+    own, share = logits.own, 1 / classes
+    if loss != "cross_entropy":
+        each = [
+            float(
+                WEIGHTS
+                @ (1 + z * z if loss == "mean_squared_error" else np.logaddexp(0, z) - z / 2)
+            )
+            for z in (logits.values, logits.values if own is None else own)
+        ]
+        return (1 - share) * each[0] + share * each[1]
+    kinds = [(logits.apart, classes)] if own is None else [(logits.apart, classes - 1), (own, 1)]
+    kinds = [(z[_COARSE], count) for z, count in kinds]
+    low = -math.log(classes) - 40 - max(float(z.max()) for z, _ in kinds)
+    high = 5 - float(logits.apart.min())
     u = np.linspace(low, high, min(2000 + int(20 * (high - low)), _MOST_POINTS))
-    with np.errstate(over="ignore", under="ignore"):
-        # 1 − φ keeps its digits where φ is near 1.
-        misses = np.array([float(_WEIGHTS @ -np.expm1(-np.exp(each + z))) for each in u])
-        integrand = np.exp(-np.exp(u)) - np.exp(classes * np.log1p(-np.minimum(misses, 1)))
-    return float(np.trapezoid(integrand, u))
+    logs = np.zeros(len(u))
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        for z, count in kinds:
+            # 1 − φ keeps its digits where φ is near 1.
+            misses = np.array([float(_WEIGHTS @ -np.expm1(-np.exp(each + z))) for each in u])
+            logs += count * np.log1p(-np.minimum(misses, 1))
+        integrand = np.exp(-np.exp(u)) - np.exp(logs)
+    label = sum(count * float(_WEIGHTS @ z) for z, count in kinds) / classes
+    return float(np.trapezoid(integrand, u)) - label
+
+
+def normal_logits(std: float) -> Logits:
+    """Independent normal logits with mean 0."""
+    return Logits(std * NODES, std * NODES, None)
+
+
+def _std(z: Array) -> float:
+    return math.sqrt(max(float(WEIGHTS @ (z * z)) - float(WEIGHTS @ z) ** 2, 0.0))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _knows_nothing(loss: Loss, classes: int) -> float:
     if loss == "mean_squared_error":
         return 1.0
     return math.log(2 if loss == "binary_cross_entropy" else classes)
-
-
-def output_activation(step: Step) -> Activation | None:
-    """The activation of a step: that of its layer, or the layer itself."""
-    layer: Any = step.layer
-    if isinstance(layer, SoftmaxLayer):
-        return Softmax()
-    return getattr(layer, "activation", None)
-
-
-def head_of(program: Program, index: int) -> Step | None:
-    """The dense layer that makes the logits of an output; None where another layer does.
-
-    Args:
-        program: of the model.
-        index: of the step with the output, which may be an activation alone.
-    """
-    step = program.steps[index]
-    makers = {tensor: each for each in program.steps for tensor in each.outputs}
-    if not step.parameters and len(step.inputs) == 1 and step.inputs[0] in makers:
-        step = makers[step.inputs[0]]
-        if not isinstance(output_activation(step), Linear):
-            return None
-    return step if isinstance(step.layer, Dense) and not step.call else None
-
-
-def logit_variance(head: Step, size: float) -> float | None:
-    """The variance of a logit between classes, n Var(w) E h² + Var(b); None where unknown.
-
-    What all classes have in common makes no difference.
-
-    Args:
-        head: the dense layer that makes the logits.
-        size: the mean square E h² of its inputs.
-    """
-    spread = []
-    for parameter in head.parameters:
-        if parameter.distribution is None:
-            return None
-        spread.append(parameter.distribution.std**2 * parameter.multiplier**2)
-    variance = head.parameters[0].shape[0] * spread[0] * size + sum(spread[1:])
-    return variance if math.isfinite(variance) else None
-
-
-def _predicted_size(program: Program, layers: tuple[LayerSignal, ...], tensor: int) -> float | None:
-    """The predicted mean square of a tensor; 1 of inputs."""
-    for layer, step in zip(layers, program.steps, strict=True):
-        if tensor in step.outputs:
-            before = layer.predicted
-            if before.std is None or before.mean is None:
-                return None
-            return before.std * before.std + before.mean * before.mean
-    return 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import NamedTuple
 
@@ -102,23 +103,34 @@ class Graph:
 
         These are inputs, outputs of normalizations and tables, and data that was scaled.
         """
+        return self.sources_past(())
+
+    def sources_past(self, passed: Collection[int]) -> list[frozenset[int]]:
+        """The :attr:`sources`, where steps of these numbers hand the size of their input on."""
         found: list[frozenset[int]] = [frozenset((t,)) for t in range(len(self.program.shapes))]
-        for step in self.steps:
-            if step.inputs == step.outputs or self._begins(step):
+        data = {each.tensor for each in self.program.inputs}
+        for index, step in enumerate(self.steps):
+            is_data = data.issuperset(step.inputs)
+            if is_data and not step.parameters:
+                data.update(step.outputs)
+            begins = self._begins(step, is_data) and index not in passed
+            if step.inputs == step.outputs or begins:
                 continue
             from_inputs = frozenset[int]().union(*(found[tensor] for tensor in step.inputs))
             for tensor in step.outputs:
                 found[tensor] = from_inputs
         return found
 
-    def _begins(self, step: Step) -> bool:
+    def _begins(self, step: Step, is_data: bool) -> bool:
         role = step.layer.acts_as()
         reverse = step.options.get("reverse", False)
-        return role in ("normalizes", "scales") or (role == "looks_up" and not reverse)
+        if role == "scales":
+            return is_data
+        return role == "normalizes" or (role == "looks_up" and not reverse)
 
     def _breaks(self, step: Step) -> bool:
         """Whether a row of layers ends: at a normalization, a sum of branches, or a gate."""
-        return self._begins(step) or step.layer.acts_as() in ("multiplies", "adds")
+        return self._begins(step, is_data=True) or step.layer.acts_as() in ("multiplies", "adds")
 
     @cached_property
     def depths(self) -> list[int]:

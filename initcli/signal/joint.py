@@ -206,4 +206,5 @@ def _broadcast(given: Field, grid: Size) -> Field:
         given,
         second=np.broadcast_to(given.second, grid),
         ratios=np.broadcast_to(given.ratios.reshape(3, *more, *given.grid), (3, *grid)),
+        near=None,
     )

@@ -90,7 +90,7 @@ class Judgment:
     def __init__(self, signal: Signal, graph: Graph | None = None) -> None:
         self.signal = signal
         self.graph = graph or Graph(signal.program)
-        self.activity = Activity(signal, self.graph)
+        self.activity = Activity(signal, self.graph, self.rms)
 
     @property
     def basis(self) -> str:
@@ -140,6 +140,27 @@ class Judgment:
     # Forwards
 
     @cached_property
+    def outweighed(self) -> list[int]:
+        """The normalizations whose epsilon is more than the mean square of their input.
+
+        They divide by its root, and so hand the size of their input on.
+        """
+        found = []
+        for index, step in enumerate(self.graph.steps):
+            epsilon = getattr(step.layer, "epsilon", None)
+            if step.layer.acts_as() == "normalizes" and epsilon:
+                size = self.rms(step.inputs[0])
+                if size is not None and size * size < epsilon:
+                    found.append(index)
+        return found
+
+    @cached_property
+    def sources(self) -> list[frozenset[int]]:
+        """For each tensor those that its size comes from."""
+        graph, passed = self.graph, frozenset(self.outweighed)
+        return graph.sources_past(passed) if passed else graph.sources
+
+    @cached_property
     def stretches(self) -> dict[frozenset[int], Growth]:
         """For each stretch of layers the tensor whose size differs most from that of its source.
 
@@ -151,7 +172,7 @@ class Judgment:
         taken = dict.fromkeys(t for step in graph.steps if mixes(step) for t in step.inputs)
         for tensor in taken | dict.fromkeys(graph.program.results):
             after = self.rms(tensor)
-            key = graph.sources[tensor]
+            key = self.sources[tensor]
             sizes = [] if tensor in key else [self.rms(source) for source in key]
             growths = [Growth(tensor, size, after) for size in sizes if size and after is not None]
             if not growths:
@@ -171,7 +192,7 @@ class Judgment:
         Where its size does not vanish, what differs between examples may.
         """
         sums = {self.graph.steps[residual.sums[0]].outputs[0] for residual in self.residuals}
-        residual_sources = {self.graph.sources[tensor] for tensor in sums}
+        residual_sources = {self.sources[tensor] for tensor in sums}
         growths = [
             growth
             for sources, growth in self.stretches.items()
@@ -188,7 +209,7 @@ class Judgment:
         graph, differences = self.graph, self.signal.differences
         is_excused = self.activity.dead is not None or self.starts_at_zero
         for tensor in graph.hidden_trunk:
-            after, sources = differences.get(tensor), graph.sources[tensor]
+            after, sources = differences.get(tensor), self.sources[tensor]
             if after is None or tensor in sources or (after == 0 and is_excused):
                 continue
             for source in sources:
@@ -259,8 +280,16 @@ class Judgment:
 
     def mixing_steps(self, growth: Growth) -> list[int]:
         """The steps with kernels between a stretch's sources and a tensor, in order."""
+        return [index for index in self._steps_of(growth) if mixes(self.graph.steps[index])]
+
+    def outweighed_within(self, growth: Growth) -> list[str]:
+        """The names of :attr:`outweighed` normalizations in a stretch."""
+        among = set(self.outweighed).intersection(self._steps_of(growth))
+        return [self.graph.steps[index].name for index in sorted(among)]
+
+    def _steps_of(self, growth: Growth) -> list[int]:
         graph = self.graph
-        sources = graph.sources[growth.tensor]
+        sources = self.sources[growth.tensor]
         seen: set[int] = set()
         waiting = [growth.tensor]
         while waiting:
@@ -270,7 +299,7 @@ class Judgment:
                 continue
             seen.add(index)
             waiting += graph.steps[index].inputs
-        return sorted(index for index in seen if mixes(graph.steps[index]))
+        return sorted(seen)
 
     def steepest(self, steps: Sequence[int], ratio: float) -> tuple[int, float]:
         """The step that changes the signal most in the direction of a ratio, and its factor.
@@ -384,4 +413,4 @@ class Judgment:
 
 def _is_sharp(ratio: float, steps: int) -> bool:
     """Whether a sensitivity grows too fast over some steps."""
-    return ratio > SHARP and ratio > SHARP_EACH**steps
+    return ratio > SHARP and math.log(ratio) > steps * math.log(SHARP_EACH)

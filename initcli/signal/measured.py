@@ -78,7 +78,8 @@ def measure_signal(
         progress: called with the number of steps done, and of all steps.
         theory: whether to predict it as well.
         plan: examples and draws, where :func:`planned` has said them already.
-        loss: the loss of outputs that no activation bounds; that of others follows from it.
+        loss: the loss of outputs that no activation bounds, by default as the model says; that of
+            others follows from it.
 
     Raises:
         SignalError: the signal cannot pass a layer, the inputs do not fit, or it takes too much.
@@ -91,6 +92,7 @@ def measure_signal(
     True
     """
     model = computable(model)
+    loss = loss or model.loss
     plan = plan or planned(model, batch=batch, draws=draws, inputs=inputs)
     built, draws = plan.program, plan.draws
     given = fitting_inputs(built, inputs or {})
@@ -120,6 +122,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     True
     """
     model = computable(model)
+    loss = loss or model.loss
     built = program(model, batch)
     nothing: list[None] = [None] * len(built.steps)
     with threadpool_limits(1, "blas"):
@@ -132,7 +135,8 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
         batch=built.batch,
         draws=0,
         layers=layers,
-        losses=first_losses(built, layers, {}, loss),
+        sums=expected.sums,
+        losses=first_losses(built, expected.logits, {}, loss),
         attention=attention,
         notes=(
             *assumptions(built),
@@ -198,7 +202,7 @@ def _gathered(
     }
     axes = first_axes(built)
     fields = {t: observed(x, *axes.get(t, (-1,))) for t, x in given.items() if x.dtype.kind == "f"}
-    expected = Predicted([Prediction() for _ in indices], (), {})
+    expected = Predicted([Prediction() for _ in indices])
     if theory:
         expected = predictions(built, measured, _moments, fields)
     attention = {i: [d.attention[i] for d in taken if i in d.attention] for i in indices}
@@ -217,8 +221,9 @@ def _gathered(
         onsets=_medians([draw.onsets for draw in taken]),
         reaches=_medians([draw.reaches for draw in taken]),
         layers=layers,
+        sums=expected.sums,
         tensors=tuple(_tensors(model, taken)),
-        losses=first_losses(built, layers, losses, loss),
+        losses=first_losses(built, expected.logits, losses, loss),
         attention=attention_signals(built, attention, expected.attended),
         notes=(
             *notes,

@@ -162,7 +162,17 @@ def _product(step: Step, program: Program) -> float:
     shape = program.shapes[step.outputs[0]]
     inner = getattr(step.layer, "layer", step.layer)
     rows = shape[0] if inner.acts_as() == "recurs" else math.prod(shape[-2:-1])
-    return rows * max((p.size for p in step.parameters if len(p.shape) > 1), default=0)
+    return rows * max(map(_multiplied, step.parameters), default=0)
+
+
+def _multiplied(parameter: Parameter) -> int:
+    """The entries of a weight that a single product takes: of several kernels those of one."""
+    if len(parameter.shape) < 2:
+        return 0
+    if parameter.contracts is None or parameter.produces is None:
+        return parameter.size
+    axes = {*parameter.contracts, *parameter.produces}
+    return math.prod(parameter.shape[axis] for axis in axes)
 
 
 def _pulled(

@@ -72,9 +72,12 @@ def planned(
     is_free = batch is None
     choices = dict.fromkeys((batch or each, draws or count) for each, count in wanted)
     first: Cost | None = None
+    known: dict[int, tuple[Program, Cost]] = {}
     for examples, count in choices:
-        built = program(model, examples, shapes)
-        own = cost(built, model.dtype, steps)
+        if examples not in known:
+            built = program(model, examples, shapes)
+            known[examples] = built, cost(built, model.dtype, steps)
+        built, own = known[examples]
         first = first or own
         is_slow = own.seconds * count > seconds and (is_free or (draws is None and count > 1))
         if own.bytes <= room() and not is_slow:

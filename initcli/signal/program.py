@@ -15,6 +15,7 @@ from initcli.layers.base import output_shapes
 from initcli.layers.core import Input
 from initcli.layers.embedding import Table
 from initcli.layers.network import Network, way_to_say
+from initcli.layers.wrappers import TimeDistributed
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Shape, ShapeError, Size
@@ -49,13 +50,26 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return {p.path.removeprefix(f"{self.name}/"): p for p in self.parameters}
 
     @property
+    def kernel(self) -> Parameter | None:
+        """The kernel or table whose gradient theory predicts, if it is the one that is trained."""
+        for name, parameter in self.weights.items():
+            if name.rpartition("/")[2] in ("kernel", "embeddings"):
+                return parameter if parameter.trainable else None
+        return None
+
+    @property
     def without_activation(self) -> Step:
         """The step with the identity as its activation."""
-        layer = self.layer
-        if "activation" not in layer.__struct_fields__:
-            return self
-        bare = msgspec.structs.replace(layer, activation=Linear())
-        return msgspec.structs.replace(self, layer=bare)
+        bare = _without_activation(self.layer)
+        return self if bare is self.layer else msgspec.structs.replace(self, layer=bare)
+
+
+def _without_activation(layer: Layer) -> Layer:
+    if isinstance(layer, TimeDistributed):
+        return msgspec.structs.replace(layer, layer=_without_activation(layer.layer))
+    if "activation" not in layer.__struct_fields__:
+        return layer
+    return msgspec.structs.replace(layer, activation=Linear())
 
 
 class InputTensor(msgspec.Struct, frozen=True, kw_only=True):

@@ -159,15 +159,18 @@ class Stream:
 
     @cached_property
     def period(self) -> int | None:
-        """After how many branches the kinds of layers in them repeat; None if they do not."""
-        made = [
-            tuple(type(self.graph.steps[k.step].layer).__name__ for k in (*b.kernels, *b.last))
-            for b in self.branches
-        ]
-        for period in range(1, _MOST_IN_BLOCK + 1):
-            count, rest = divmod(len(made), period)
-            if not rest and count > 1 and made == made[:period] * count:
-                return period
+        """After how many branches the kinds of layers in them repeat; None if they do not.
+
+        Branches are told apart by the shapes of their kernels too, unless those never repeat.
+        """
+        kernels = [(*each.kernels, *each.last) for each in self.branches]
+        kinds = [[type(self.graph.steps[k.step].layer).__name__ for k in own] for own in kernels]
+        shapes = [[k.parameter.shape for k in own] for own in kernels]
+        for made in (list(zip(kinds, shapes, strict=True)), kinds):
+            for period in range(1, _MOST_IN_BLOCK + 1):
+                count, rest = divmod(len(made), period)
+                if not rest and count > 1 and made == made[:period] * count:
+                    return period
         return None
 
     @property

@@ -159,7 +159,10 @@ class Shared:
             found = expected.pull(*(_with_latents(each, back) for each in gradients))
             return [_with_latents(each, names) for each in found]
 
-        return _Again(expected._replace(output=output, pull=pull, others=others), kept)
+        own = expected.kernel
+        kernel = None if own is None else lambda g, batch: own(_with_latents(g, back), batch)
+        renamed = expected._replace(output=output, pull=pull, others=others, kernel=kernel)
+        return _Again(renamed, kept)
 
     def _renamed_field(self, given: Field, names: dict[int, int]) -> Field:
         number = self._number(given)

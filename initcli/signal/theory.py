@@ -13,19 +13,19 @@ import numpy as np
 from msgspec import Meta
 
 from initcli.distributions import Distribution, TruncatedNormal, Uniform
-from initcli.initializers import NormOf, Rescaled
+from initcli.initializers import Initializer, NormOf, Rescaled
 from initcli.initializers.orthogonal import Orthogonal
-from initcli.layers.core import Dense
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
 from initcli.signal.cost import room
 from initcli.signal.field import Field, normal, standard
 from initcli.signal.grid import cells, coarse
-from initcli.signal.kernels import kernel_gradient
+from initcli.signal.logits import Logits, logits
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
     Attended,
     Axes,
+    Batch,
     Context,
     Expected,
     Gradient,
@@ -35,9 +35,9 @@ from initcli.signal.rules.base import (
     rule_of,
 )
 from initcli.signal.sharing import shared
-from initcli.signal.ties import Ties
+from initcli.signal.ties import Ties, Ways
 from initcli.signal.typical import Doubt, Made
-from initcli.types import CODES, NotComputable, Size
+from initcli.types import CODES, Array, NotComputable, Size
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     kernel_gradient_rms: Annotated[
         float | None,
-        Meta(description="RMS of the gradient of the kernel of a dense layer, of a typical draw."),
+        Meta(description="RMS of the gradient of the layer's kernel or table, of a typical draw."),
     ] = None
 
 
@@ -77,16 +77,39 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     gradient_rms: float | None
 
 
+class Sums(NamedTuple):
+    """What an activation takes: its root mean square, and its profile as in :class:`Field`."""
+
+    size: float
+    profile: Array
+
+    @classmethod
+    def of(cls, expected: Expected | None) -> Sums | None:
+        """Those of a step; None where it has no activation, or they are not known or not finite."""
+        if expected is None or expected.sums is None:
+            return None
+        size = math.sqrt(expected.sums.mean_square)
+        return cls(size, expected.sums.profile) if _SMALLEST < size < 1 / _SMALLEST else None
+
+    @property
+    def values(self) -> Array:
+        """The values at the nodes of a normal distribution."""
+        return self.size * self.profile
+
+
 class Predicted(NamedTuple):
     """Predictions of all steps.
 
-    ``left_out`` are the layers that take more memory than allowed, and ``attended`` the scores of
-    attention by the number of the step.
+    ``left_out`` are the layers that take more memory than allowed. By the number of the step,
+    ``attended`` are the scores of attention, ``logits`` those of outputs, and ``sums`` what
+    activations take.
     """
 
     steps: list[Prediction]
-    left_out: tuple[str, ...]
-    attended: Mapping[int, Attended]
+    left_out: tuple[str, ...] = ()
+    attended: Mapping[int, Attended] = {}
+    logits: Mapping[int, Logits] = {}
+    sums: Mapping[int, Sums] = {}
 
 
 Moments = Callable[[Parameter], Weight | None]
@@ -112,10 +135,13 @@ def predictions(
     pulls: list[Pull | None] = []
     forwards: list[Prediction] = []
     attended: dict[int, Attended] = {}
+    sums: dict[int, Sums] = {}
     for index, step in enumerate(program.steps):
         expected = theory.take(step)
         if expected is not None and expected.attended is not None:
             attended[index] = expected.attended
+        if (taken := Sums.of(expected)) is not None:
+            sums[index] = taken
         pulls.append(None if expected is None else expected.pull)
         theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
@@ -128,7 +154,7 @@ def predictions(
         )
         for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
-    return Predicted(found, tuple(theory.left_out), attended)
+    return Predicted(found, tuple(theory.left_out), attended, theory.logits(), sums)
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
@@ -166,6 +192,8 @@ class NoRoom(NoTheory):
     """Raised where a layer takes more memory than is allowed."""
 
 
+_SMALLEST = 1e-100
+"""Sizes below this, and above its inverse, have under- or overflowed."""
 _NUMBER = 8
 """Bytes of a number."""
 _OF_INPUT = 10
@@ -192,7 +220,7 @@ class Theory:
         self.chis: dict[int, float] = {}
         """χ of the steps with one input, by their first output."""
         self.kernels: dict[int, float | None] = {}
-        """The gradient RMS of the kernels of dense layers, by the output of their step."""
+        """The gradient RMS of kernels and tables, by the output of their step."""
         self.called_again = {step.name for step in program.steps if step.call}
         self.made: dict[int, Made] = {}
         """What each step has made, by its first output."""
@@ -302,13 +330,16 @@ class Theory:
             if weight is None:
                 raise NoTheory(f"the distribution of {parameter.path}")
             weights[name] = weight
+        initializers: dict[str, Initializer] = {}
+        if rule_of(step.layer).heeds_initializers:
+            initializers = {name: p.initializer for name, p in step.weights.items()}
         return Context(
             weights=weights,
             sizes={name: p.shape for name, p in step.weights.items()},
             inputs=[self.program.shapes[i] for i in step.inputs],
             outputs=[self.program.shapes[i] for i in step.outputs],
             options=step.options,
-            initializers={name: p.initializer for name, p in step.weights.items()},
+            initializers=initializers,
         )
 
     def _from_measured(self, step: Step, measured: Measured) -> Field:
@@ -367,7 +398,7 @@ class Theory:
             tensor: Gradient.even(np.ones(self._grid(tensor))) for tensor in self.program.results
         }
         lost: set[int] = set()
-        through: dict[int, frozenset[str]] = {}
+        ways: dict[int, Ways] = {t: frozenset([("", t)]) for t in self.program.results}
         sizes: list[float | None] = []
         for step, pull in zip(reversed(self.program.steps), reversed(pulls), strict=True):
             tensor, *others = step.outputs
@@ -394,28 +425,45 @@ class Theory:
             except NoTheory:
                 lost.update(step.inputs)
                 continue
-            self._take_kernel(step, back[0])
+            self._take_kernel(step, g)
             for made in step.outputs:
                 gradients.pop(made, None)  # No step in front of this one takes them.
-            weights = self.ties.passed(step, through.get(tensor, frozenset()))
+            way = self.ties.passed(step, ways.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
                     continue
-                before, passed = gradients.get(source), through.get(source, frozenset())
-                if weights & passed:
-                    # Gradients that pass through the same weights are not independent.
+                before, known = gradients.get(source), ways.get(source, frozenset())
+                if self.ties.meet(way, known):
                     lost.add(source)
-                through[source] = weights | passed
+                ways[source] = way | known
                 gradients[source] = each if before is None else before.plus(each)
         return sizes[::-1]
 
-    def _take_kernel(self, step: Step, back: Gradient) -> None:
-        is_alone = step.name not in self.called_again
-        if isinstance(step.layer, Dense) and "kernel" in step.weights and is_alone:
-            kernel, given = self.moments(step.weights["kernel"]), self.fields.get(step.inputs[0])
-            if kernel is not None and given is not None and back.grid == given.grid:
-                found = kernel_gradient(step, given, back, kernel, self.program.batch)
-                self.kernels[step.outputs[0]] = found
+    def _take_kernel(self, step: Step, g: Gradient | None) -> None:
+        """Note the gradient of the kernel of a step, given that of its output."""
+        parameter, made = step.kernel, self.made.get(step.outputs[0])
+        if g is None or parameter is None or made is None or step.name in self.called_again:
+            return
+        output, kernel = self.fields[step.outputs[0]], made.expected.kernel
+        if kernel is not None and g.grid == output.grid:
+            square = kernel(g, Batch(self.program.batch, output.positions))
+            self.kernels[step.outputs[0]] = parameter.multiplier * math.sqrt(max(square, 0.0))
+
+    def logits(self) -> dict[int, Logits]:
+        """The logits of each output that a layer makes, by the number of its step."""
+        found = {}
+        for index, step in enumerate(self.program.steps):
+            if step.outputs[0] not in self.program.results or step.inputs == step.outputs:
+                continue
+            try:
+                with np.errstate(all="ignore"):
+                    made = logits(self.program, self.fields, self._context, self.ties, index)
+            except Exception as error:
+                _give_up(step, error)
+                continue
+            if made is not None:
+                found[index] = made
+        return found
 
     def _none(self, tensor: int) -> Gradient:
         return Gradient.even(np.zeros(self._grid(tensor)))

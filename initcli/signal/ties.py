@@ -25,6 +25,13 @@ _MOST_PAIRS = 20_000
 """Pairs of tensors that are looked at in a program."""
 _DEEPEST = 100
 """Steps that are followed back from a pair."""
+_MOST_WAYS = 64
+"""Ways of a gradient that are told apart."""
+_ANY = -1
+"""The number of a way that is not told from others."""
+
+Ways = frozenset[tuple[str, int]]
+"""The ways of a gradient: for each the weights it has passed last, and a number."""
 
 
 class Ties:
@@ -47,12 +54,14 @@ class Ties:
         calls: dict[str, int] = {}
         for step in program.steps:
             calls[step.name] = calls.get(step.name, 0) + 1
-        self.used_again = {s.name for s in program.steps if _mixes(s) and calls[s.name] > 1}
+        self.used_again = {s.name for s in program.steps if mixes(s) and calls[s.name] > 1}
         self.fields, self.context = fields, context
         self.made: dict[int, tuple[int, Step]] = {}
         self.roots: dict[int, frozenset[int]] = {}
         """The tensors made by weights that are used again, of which a tensor is a function."""
         self.known: dict[tuple[int, int], Common | NoTheory] = {}
+        self.numbers: dict[tuple[str, tuple[str, int]], int] = {}
+        """The ways of gradients, by the last weights and the way before."""
         self.depth = 0
         self.left = allowed
 
@@ -61,7 +70,7 @@ class Ties:
         if step.inputs == step.outputs:
             return
         roots = frozenset[int]().union(*(self.roots.get(each, ()) for each in step.inputs))
-        if _mixes(step):
+        if mixes(step):
             roots = frozenset(step.outputs[:1] if step.name in self.used_again else ())
         for output in step.outputs:
             self.made[output] = len(self.made), step
@@ -93,7 +102,7 @@ class Ties:
             NoTheory: it is not known.
         """
         earlier, later = sorted((step.inputs[i], step.inputs[j]), key=self._age)
-        if later in self.made and _mixes(self.made[later][1]) and not self.roots[later]:
+        if later in self.made and mixes(self.made[later][1]) and not self.roots[later]:
             # What fresh weights have made is independent of all that was there before.
             return None
         return self.between(earlier, later)
@@ -108,9 +117,30 @@ class Ties:
         if len(set(names)) < len(names):
             raise NoTheory("what the same weights have made is not independent")
 
-    def passed(self, step: Step, before: frozenset[str]) -> frozenset[str]:
-        """The weights used again on which a gradient depends, once it has passed a step."""
-        return frozenset({step.name} & self.used_again) if _mixes(step) else before
+    def passed(self, step: Step, before: Ways) -> Ways:
+        """The ways of a gradient from the results, once it has passed a step."""
+        if not mixes(step) or not self.used_again:
+            return before
+        is_fresh = step.name not in self.used_again
+        # What fresh weights have passed on is independent of all else, whatever its way was.
+        if is_fresh or len(before) > _MOST_WAYS or any(self._is_any(way) for way in before):
+            return frozenset([(step.name, _ANY)])
+        numbers = [self.numbers.setdefault((step.name, way), len(self.numbers)) for way in before]
+        return frozenset((step.name, number) for number in numbers or [0])
+
+    def _is_any(self, way: tuple[str, int]) -> bool:
+        return way[1] == _ANY and way[0] in self.used_again
+
+    def meet(self, one: Ways, two: Ways) -> bool:
+        """Whether gradients that came these ways have passed the same weights in the same order.
+
+        Others are independent: weights pair up in no product of theirs.
+        """
+        lasts = {name for name, _ in one} & {name for name, _ in two} & self.used_again
+        return any(
+            (name, _ANY) in one | two or {way for way in one & two if way[0] == name}
+            for name in lasts
+        )
 
     def between(self, one: int, two: int) -> Common:
         """E[x y] of two tensors, as :data:`Common` has it.
@@ -155,10 +185,10 @@ class Ties:
             return self._of_calls(other, step)
         if other is not None and _are_twins(step, other):
             return self.fields[two].moments
-        if not _mixes(step):
+        if not mixes(step):
             return self._through(step, two, one)
         is_tied = any(self._name(root) == step.name for root in self.roots.get(one, ()))
-        if other is None or _mixes(other) or not is_tied:
+        if other is None or mixes(other) or not is_tied:
             return None
         return self._through(other, one, two)
 
@@ -190,6 +220,8 @@ class Ties:
         fields = [self.fields[each] for each in step.inputs]
         made, beside = self.fields[output], self.fields[other]
         if len(fields) == 1 and fields[0].latent == made.latent and crosses[0] is not None:
+            if not made.grid == beside.grid == fields[0].grid:
+                raise NoTheory("tensors at other positions than one another")
             rho = correlations(fields[0], beside, crosses[0])
             sizes = np.sqrt(made.second * beside.second)
             return products(made.profile, beside.profile, rho) * sizes
@@ -205,6 +237,7 @@ def _are_twins(step: Step, other: Step) -> bool:
     return one == two
 
 
-def _mixes(step: Step) -> bool:
+def mixes(step: Step) -> bool:
+    """Whether a step sums entries up with weights of its own, or looks them up."""
     is_table = isinstance(step.layer, Table)
     return is_table or any(len(parameter.shape) > 1 for parameter in step.parameters)

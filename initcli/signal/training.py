@@ -22,8 +22,9 @@ from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.random.streams import Stream
 from initcli.sampling.chunks import draw
-from initcli.signal.first_loss import loss_of, output_activation
+from initcli.signal.first_loss import loss_of
 from initcli.signal.inputs import drawn_input, standard_normal
+from initcli.signal.logits import output_activation
 from initcli.signal.observing import rms
 from initcli.signal.passes import Pass, backwards, forwards
 from initcli.signal.program import Program, Step
@@ -101,6 +102,7 @@ def train(
     Raises:
         SignalError: the signal cannot pass a layer, or no result can be trained.
     """
+    training = msgspec.structs.replace(training, loss=training.loss or model.loss)
     found = [
         _Run(model, built, training, number, draws, progress).steps() for number in range(draws)
     ]
@@ -196,8 +198,6 @@ class _Run:
             if step.inputs == step.outputs or not np.issubdtype(output.dtype, np.floating):
                 continue
             loss = loss_of(step, output.shape, self.training.loss) or "mean_squared_error"
-            if loss == "cross_entropy" and output.shape[-1] == 1:
-                loss = "mean_squared_error"
             yield _Goal(step, tensor, loss, self._targets(step, output, loss))
 
     def _targets(self, step: Step, output: Array, loss: Loss) -> Array:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
+from initcli.activations import Linear
 from initcli.layers.base import Layer
-from initcli.signal.field import Field, pair_shares, scatter, scatters
-from initcli.signal.rules.base import Context, Expected, Gradient
+from initcli.signal import arrays
+from initcli.signal.field import WEIGHTS, Field, pair_shares, scatter, scatters
+from initcli.signal.rules.base import Context, Expected, Gradient, Weight, rule_of
 from initcli.signal.rules.layout import predicted
 
 _NEGLIGIBLE = 1e-3
 """A variance of a logarithm that changes nothing."""
+_EVEN = 1e-6
+"""Relative difference of mean squares that are alike."""
 
 Doubt = tuple[float, float]
 """Var[log S] of a tensor's mean square S, because of what was drawn before it: of a batch, over
@@ -99,10 +103,10 @@ def made(
     elif given and not field.pinned and doubts[0][1] > _NEGLIGIBLE:
         whole, single = (min(each, 1.0) for each in doubts[0])
         reach = math.sqrt(3 * single)
-        low, high = (
-            predicted(layer, context, scaled(taken[0], x)).output.mean_square
-            for x in (-reach, reach)
+        curve = _of_sums(layer, context, expected) or (
+            lambda x: predicted(layer, context, scaled(taken[0], x)).output.mean_square
         )
+        low, high = curve(-reach), curve(reach)
         seconds = np.array([low, expected.output.mean_square, high])
         if np.all(seconds > 0):
             # log F(x) for the logarithm x of a mean square, as a parabola.
@@ -114,6 +118,28 @@ def made(
             within = (slope**2 - slope + bend) * apart / 2
             field = scaled(field, bend * whole / 2 + within)
     return Made(expected._replace(output=field), doubt, batch)
+
+
+def _of_sums(layer: Layer, context: Context, expected: Expected) -> Callable[[float], float] | None:
+    """The mean square of the output by the logarithm of the factor of that of the input.
+
+    It follows from what the activation takes, where that is a weighted sum and a bias, and alike at
+    all positions; else None.
+    """
+    function = getattr(layer, "activation", None)
+    sums = expected.output if isinstance(function, Linear) else expected.sums
+    if not rule_of(layer).adds_up or function is None or sums is None:
+        return None
+    total, bias = sums.mean_square, context.weights.get("bias", Weight(0.0, 0.0))
+    if bias.mean or float(np.ptp(sums.second)) > _EVEN * total:
+        return None
+
+    def curve(x: float) -> float:
+        second = (total - bias.second) * math.exp(x) + bias.second
+        values = function.call(arrays, math.sqrt(max(second, 0.0)) * sums.profile)
+        return float(WEIGHTS @ values**2)
+
+    return curve
 
 
 def scaled(given: Field, logarithm: float) -> Field:

@@ -145,7 +145,8 @@ def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
     if judgment.activity.saturated:
         most = max(judgment.activity.saturated, key=lambda each: each.saturated or 0.0)
         name = judgment.graph.steps[most.step].name
-        yield f"{most.saturated:.0%} of {name}'s entries are saturated"
+        what = f"what enters {name}'s state is" if most.enters else f"{name}'s entries are"
+        yield f"{most.saturated:.0%} of {what} saturated"
 
 
 def _at(judgment: Judgment, growths: Sequence[Growth]) -> str:

@@ -240,11 +240,15 @@ def _gradient(layer: LayerSignal, drawn: bool) -> float | None:
 
 
 def _of_parameters(signal: Signal, drawn: bool) -> dict[str, float]:
-    """The gradient RMS of parameters by path: as measured, or of dense kernels as predicted."""
+    """The gradient RMS of parameters by path: as measured, or of kernels as predicted."""
     if drawn:
         return {each.path: each.gradient_rms.median for each in signal.tensors}
-    predicted = ((each.name, each.predicted.kernel_gradient_rms) for each in signal.layers)
-    return {f"{name}/kernel": rms for name, rms in predicted if rms is not None}
+    found: dict[str, float] = {}
+    for step, layer in zip(signal.program.steps, signal.layers, strict=True):
+        rms = layer.predicted.kernel_gradient_rms
+        if rms is not None and step.kernel is not None:
+            found[step.kernel.path] = rms
+    return found
 
 
 def _changes(index: int, factors: Sequence[float], trained: Sequence[Trained]) -> Iterator[Trend]:

@@ -53,7 +53,7 @@ class Arguments:
         """
         if data is None:
             return GlorotUniform()
-        # Keras files name what is their author's own code so.
+        # Keras files name custom code this way.
         is_code = "function" in _mapping(data) and set(_mapping(data)) <= {"function", "config"}
         key = "function" if is_code else "type"
         name = data.get(key) if isinstance(data, Mapping) else data
@@ -65,7 +65,7 @@ class Arguments:
             given = {k: _hashable(value) for k, value in given.items() if k != "type"}
             return self._made(lambda: custom.with_arguments(given), given, path)
         if is_code:
-            message = f"the initializer {quoted(name)} is its author's own code, which is not run"
+            message = f"the initializer {quoted(name)} is custom code, which is not run"
             remedy = self._defined or f"define {name} in a file and add --custom FILE.py"
             self.errors.report(message, path, remedy, kind=UnknownName)
             return None

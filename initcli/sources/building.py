@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from initcli.layers import Layer
 from initcli.layers.base import within
 from initcli.layers.core import Input, Opaque, Recorded
 from initcli.layers.network import Network, Sequential, Shaped
+from initcli.layers.spatial import Sliding
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import draw
@@ -77,6 +78,13 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         PositiveFloat,
         doc("Width of the base model of a parametrization, in units of the hidden sizes here."),
     ] = 1.0
+    scale: Annotated[
+        tuple[str, ...],
+        doc(
+            "Sizes that a sweep of widths scales, and of which the base model has others: names "
+            "such as `units`, or `LAYER.NAME`; by default all that are hidden."
+        ),
+    ] = ()
 
 
 def build(
@@ -200,14 +208,15 @@ class _Building:
         """The shapes at every call; errors are added once for each place."""
         network, paths = built
         reported: set[Path] = set()
-
-        def failed(call: int, error: ShapeError | ArgumentError) -> None:
+        failures: list[tuple[int, ShapeError | ArgumentError]] = []
+        shaped = network.shapes(failed=lambda call, error: failures.append((call, error)))
+        turned = next(_turned(network, shaped), "")
+        self.notes += [turned] if turned else []
+        for call, error in failures:
             layer, path = network.layers[network.calls[call].layer], paths[call]
             if layer is not BROKEN and path not in reported:
                 reported.add(path)
-                self._failed(error, layer, path)
-
-        shaped = network.shapes(failed=failed)
+                self._failed(error, layer, path, turned)
         for call, shapes in enumerate(shaped):
             layer, path = network.layers[network.calls[call].layer], paths[call]
             if not shapes.outputs and isinstance(layer, Recorded):
@@ -220,12 +229,14 @@ class _Building:
                 self.errors.report(message, path, remedy, kind=ShapeMismatch)
         return shaped
 
-    def _failed(self, error: ShapeError | ArgumentError, layer: Layer, path: Path) -> None:
+    def _failed(
+        self, error: ShapeError | ArgumentError, layer: Layer, path: Path, remedy: str = ""
+    ) -> None:
         if isinstance(error, ArgumentError):
             given = {each for each in layer.__struct_fields__ if getattr(layer, each) is not None}
             self.arguments.invalid_argument(error, given, path)
         else:
-            self.errors.report(str(error), path, error.remedy, kind=ShapeMismatch)
+            self.errors.report(str(error), path, remedy or error.remedy, kind=ShapeMismatch)
 
     def layers(
         self,
@@ -318,6 +329,19 @@ class _Building:
             drawn = distribution.text if distribution.std == 0 else f"~ {distribution.text}"
             remedy = "draw smaller values, or take another dtype"
             self.errors.report(f"{parameter.path} {drawn} {held}", place, remedy)
+
+
+def _turned(network: Network, shaped: Iterable[Shaped]) -> Iterator[str]:
+    """What is said of square images of 1 or 3 channels that seem to come first, as in PyTorch."""
+    for call, shapes in zip(network.calls, shaped, strict=True):
+        match network.layers[call.layer], shapes.inputs:
+            case Sliding(data_format=None), ((_, 1 | 3 as first, size, channels),):
+                if size == channels and size is not None and size > 4:
+                    yield (
+                        f"the input ({first}, {size}, {size}) is read as height {first}, width "
+                        f"{size} and {size} channels; if channels come first, as in PyTorch, write "
+                        "data_format: channels_first"
+                    )
 
 
 def _linked(parameter: Parameter, layer: tuple[Parameter, ...]) -> Parameter:

@@ -64,6 +64,11 @@ _REMEDIES = {
 _INPUT_SIZES = ("in_features", "in_channels", "input_size", "num_features", "normalized_shape")
 
 
+def called_here(name: str) -> tuple[str, ...]:
+    """The names here of what other frameworks call so; empty for others."""
+    return _NAMES.get(name, ())
+
+
 def meant(name: object, known: Collection[str]) -> str:
     """The remedy for an unknown name: the known one that is meant, empty if none is near.
 

@@ -112,6 +112,7 @@ class Networks(Arguments):
         inputs = self._references(mapping.get("inputs"), (*path, "inputs"))
         misnamed = len(self.errors) > before
         masks = self._masks(mapping.get("masks"), (*path, "masks"))
+        self._mark(mapping, path)
         entry = Entry(path, name or "", inputs, {}, masks)
         if "repeat" in mapping or ("layers" in mapping and "type" not in mapping):
             return self._block(entry, mapping)
@@ -122,7 +123,8 @@ class Networks(Arguments):
         allowed = cls.takes().options if cls else ()
         options = self._options(mapping, allowed, path)
         if isinstance(data, Mapping):
-            data = {k: v for k, v in data.items() if k not in ("inputs", "masks", *allowed)}
+            own = {"inputs", "masks", *([] if self.of_keras else [BASE]), *allowed}
+            data = {k: v for k, v in data.items() if k not in own}
             if name is None:
                 data.pop("name", None)
         layer = self.layer(data, path)
@@ -133,6 +135,11 @@ class Networks(Arguments):
         if misnamed:
             layer = None
         return msgspec.structs.replace(entry, layer=layer or BROKEN, options=options)
+
+    def _mark(self, data: Mapping[str, Any], path: Path) -> None:
+        """Check the mark of an entry whose sizes are those of the base model in every width."""
+        if not self.of_keras and "call" not in data:
+            self.value(bool, BASE, data.get(BASE, False), (*path, BASE))
 
     def _name(self, name: Any, path: Path) -> str | None:
         if name is None:
@@ -146,7 +153,7 @@ class Networks(Arguments):
         elif "/" in name and not self.of_keras:
             problem = "holds a '/', which separates a layer's name from its tensors'"
         elif len(name) > allowed:
-            problem = f"has {len(name):,} characters, and {allowed} are allowed"
+            problem = f"has {len(name):,} characters, but {allowed} are allowed"
         elif printable(name) != name:
             problem = "holds a character that cannot be printed"
         else:
@@ -162,7 +169,7 @@ class Networks(Arguments):
             remedy = f"write {{repeat: {quoted(data['repeat'])}, layers: [{{type: {layer}, ...}}]}}"
             self.errors.report(message, (*path, "repeat"), remedy, at_key=True)
             return msgspec.structs.replace(entry, layer=BROKEN)
-        self._only(data, ("repeat", "name", "inputs", "layers"), "a block", path)
+        self._only(data, ("repeat", "name", "inputs", BASE, "layers"), "a block", path)
         repeat = data.get("repeat")
         if repeat is not None and (type(repeat) is not int or repeat < 1):
             message = f"`repeat` must be a whole number of at least 1, not {quoted(repeat)}"
@@ -217,7 +224,7 @@ class Networks(Arguments):
             return None
         several = isinstance(data, list)
         if several and len(data) > limits.INPUTS:
-            message = f"{len(data):,} inputs are named here, and {limits.INPUTS:,} are allowed"
+            message = f"{len(data):,} inputs are named here, but {limits.INPUTS:,} are allowed"
             self.errors.report(message, path)
             return ()
         return tuple(
@@ -280,6 +287,8 @@ def _stem(entry: Entry) -> str:
     return entry.layer.default_name()
 
 
+BASE = "base"
+"""The key that marks an entry whose sizes no sweep of widths scales."""
 _NETWORK_KEYS = ("type", "name", "trainable", "layers", "outputs", "input_layers")
 
 

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import msgspec
 
 from initcli.checkpoint import Checkpoint, Subject
-from initcli.frameworks.torch_layout import BothBiases, Part
+from initcli.frameworks.torch_layout import BothBiases
 from initcli.parameter import Parameter
-from initcli.stored import StoredTensor
+from initcli.stored import Part, StoredTensor
 from initcli.types import Size
 
 _PROJECTIONS = ("query", "key", "value")
@@ -75,8 +75,10 @@ def _parts(tensor: StoredTensor) -> Iterator[StoredTensor]:
     shape = (rows // 3, *columns)
     size = math.prod(shape)
     for place, name in enumerate(_PROJECTIONS):
-        base = tensor.storage
-        storage = None if base is None else Part(base, place * size, size, tensor.size)
+        storage = None
+        if tensor.storage is not None:
+            share = tensor.storage.bytes * size // max(tensor.size, 1)
+            storage = Part(tensor.storage, place * size, size, share)
         yield msgspec.structs.replace(
             tensor, path=f"{tensor.path}[{name}]", shape=shape, storage=storage, alias_of=None
         )

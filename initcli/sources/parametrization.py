@@ -13,11 +13,13 @@
   output kernel       that of the base   1 / r       1          r
   ==================  =================  ==========  =========  ========
 
+  Where heads of attention are wider than those of the base model, queries are multiplied by
+  √(d_base / d), so that scores are divided by d in place of √d (definition 4.1).
+
 - ``ntk``: the neural tangent parametrization (Jacot et al. 2018, arXiv:1806.07572): kernels start
   with variance 1 and are multiplied by σ / √fan_in, where σ is what the initializer says of the
-  base model. Learning rates are those given.
-
-Attention multiplies scores by 1 / √d for heads of size d, which is the same at every width.
+  base model. So are biases, by the size β that their initializer says; those of 0 stay as they
+  are. Learning rates are those given.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from initcli.choices import Parametrization
 from initcli.documents.document import Document, Origin
 from initcli.errors import listed
 from initcli.initializers import Rescaled
+from initcli.layers.attention import GroupedQueryAttention, MultiHeadAttention
 from initcli.layers.embedding import ReversibleEmbedding
 from initcli.model import Model, leaves, with_parameters
 from initcli.parameter import Parameter
@@ -79,7 +82,21 @@ def parametrized(
         for layer in leaves(model.layers)
         if isinstance(layer.layer, ReversibleEmbedding) and layer.layer.tie_weights
     }
-    found = {p.path: _of(p, other, kind, p.path in tied) for p, other in pairs}
+    queries = {
+        f"{layer.name}/query/{name}"
+        for layer in leaves(model.layers)
+        if isinstance(layer.layer, MultiHeadAttention | GroupedQueryAttention)
+        for name in ("kernel", "bias")
+    }
+
+    def changed(parameter: Parameter, base: Parameter) -> Parameter | None:
+        made = _of(parameter, base, kind, parameter.path in tied)
+        if made is None or kind != "mup" or parameter.path not in queries:
+            return made
+        narrower = math.sqrt(base.shape[-1] / parameter.shape[-1])
+        return msgspec.structs.replace(made, multiplier=made.multiplier * narrower)
+
+    found = {parameter.path: changed(parameter, other) for parameter, other in pairs}
     unknown = [path for path, each in found.items() if each is None]
     notes = model.notes
     if unknown:
@@ -115,7 +132,8 @@ def _of(
     if widths is None or own is None or wanted is None:
         return None
     if kind == "ntk":
-        return _ntk(parameter, wanted, widths) if parameter.contracts else parameter
+        is_multiplied = parameter.contracts or parameter.name.endswith("bias")
+        return _ntk(parameter, wanted, widths) if is_multiplied else parameter
     if widths.is_matrix:
         wanted /= math.sqrt(widths.summed)
     is_output = not widths.is_matrix and (is_tied or widths.summed != 1)

@@ -55,9 +55,20 @@ class Source:
 
     @classmethod
     def of_text(cls, text: str, name: str) -> Source:
-        """A source whose text is known already."""
-        source = cls(name, BytesIO())
+        """A source whose text is known already.
+
+        Raises:
+            InvalidSpec: it has half of a surrogate pair, which is no character.
+        """
+        # A text is not binary, even with NUL characters.
+        head = text[:_HEAD_BYTES].replace("\0", " ").encode(errors="replace")
+        source = cls(name, BytesIO(head))
         source.text = text
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            message = f"character {error.start + 1} is half of a surrogate pair"
+            raise source.refused(message, "decode the text with errors='replace'") from None
         return source
 
     @cached_property

@@ -23,6 +23,7 @@ from initcli.layers.network import Network
 from initcli.sources.building import EDITOR_KEY, Spec
 from initcli.sources.describe import choices, describe, written
 from initcli.sources.extend import KEY as EXTENDS
+from initcli.sources.graph import BASE
 from initcli.types import arguments_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -154,6 +155,7 @@ _REFERENCES = _doc(
     **_either_list({"items": _to("reference")}, _ONE_REFERENCE),
 )
 _OPTION = _doc("Of this call alone: true or false.", type="boolean")
+_MARK = _doc("Whether its sizes stay those of the base model in a sweep of widths.", type="boolean")
 _REPEAT = _doc("Number of repetitions, one after the other.", type=["integer", "null"], minimum=1)
 _CALL = _doc("Name of the layer.", type="string")
 
@@ -235,6 +237,7 @@ def _block(inputs: list[str]) -> Schema:
             "The layer that flows in; by default the one before.",
             **_either_list(first, _ONE_REFERENCE),
         ),
+        BASE: _MARK,
         "layers": {**_entries("The layers of the block."), "items": _to("entry") | no_input},
     }
     return {
@@ -259,7 +262,7 @@ def _call(layers: Iterable[type[Layer]]) -> Schema:
 
 def _inner_layer(layers: Classes) -> Schema:
     """A layer that is an argument of another."""
-    refused = dict.fromkeys(("inputs", "masks", *_options(layers)), False)
+    refused = dict.fromkeys(("inputs", "masks", BASE, *_options(layers)), False)
     return {**_to("layer"), "properties": refused}
 
 
@@ -285,6 +288,7 @@ def _layer(cls: type[Layer]) -> Schema:
     if weights:
         ignored += f"|({'|'.join(weights)})_(regularizer|constraint)"
     properties["inputs"] = _to("references")
+    properties[BASE] = _MARK
     if cls.takes_masks:
         properties["masks"] = _masks(cls.takes_masks)
     properties |= dict.fromkeys(cls.takes().options, _OPTION)
@@ -304,6 +308,7 @@ def _network(cls: type[Network]) -> Schema:
             "outputs": _doc("The layers whose outputs are the network's.", **_to("references")),
             "input_layers": _doc(order, **_to("references")),
             "inputs": _to("references"),
+            BASE: _MARK,
         },
         "required": ["layers"],
     }

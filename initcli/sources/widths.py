@@ -4,7 +4,8 @@ A size is hidden if it can grow while the shapes of the model's inputs and resul
 are. All are tried at once: shapes are computed twice in parallel, as they are and twice as wide.
 Where both meet, in a result or in a layer whose inputs no longer fit, the sizes behind are fixed,
 until the whole model fits. A size of a head is fixed, and the number of heads is scaled, as in
-Tensor Programs V (Yang et al. 2022, arXiv:2203.03466).
+Tensor Programs V (Yang et al. 2022, arXiv:2203.03466). An entry that is marked `base: true` keeps
+the sizes of the base model.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from initcli.layers.base import output_shapes
 from initcli.layers.core import Input
 from initcli.layers.network import CallOutput, Network, Sequential
 from initcli.model import BuiltLayer, HiddenSize, Model
+from initcli.sources.graph import BASE
 from initcli.sources.overrides import BadOverride, Given, replaced, value_at
 from initcli.types import ArgumentError, Shape, ShapeError, Shapes, Size, arguments_of
 
@@ -67,12 +69,16 @@ def hidden_sizes(model: Model, scale: Iterable[str] = ()) -> tuple[HiddenSize, .
     Args:
         model: built from its document.
         scale: names of arguments, or patterns of ``layer.argument``, that are scaled in place of
-            those that the layers declare as their width.
+            those that the layers declare as their width; by default as the spec says.
 
     Raises:
         BadOverride: a name is that of no size.
+        InvalidSpec: so is one in the spec.
     """
-    patterns = tuple(scale)
+    patterns, document = tuple(scale), model.document
+    is_written = not patterns and document.dialect == "initcli"
+    if is_written:
+        patterns = tuple(document.data.get("scale", ()))
     if model.source == "huggingface":
         return _of_configuration(model, patterns)
     widening = _Widening(model, patterns)
@@ -81,7 +87,10 @@ def hidden_sizes(model: Model, scale: Iterable[str] = ()) -> tuple[HiddenSize, .
         if pattern not in widening.used:
             known = {size.argument for size in widening.sizes.values()} | widening.unused
             remedy = did_you_mean(pattern, known) or f"there are {', '.join(sorted(known)[:9])}"
-            raise BadOverride(Given("--scale", pattern), "no layer has such a size", remedy)
+            message = "no layer has such a size"
+            if is_written:
+                raise document.refused(message, ("scale", patterns.index(pattern)), remedy)
+            raise BadOverride(Given("--scale", pattern), message, remedy)
     return (*widening.sizes.values(), *widening.following.values())
 
 
@@ -124,6 +133,16 @@ def scaled(
             data = Document(given.option, given.text, float(base / factor), lambda: {(): node})
             values[("base_width",)] = Origin(data, ())
     return replaced(document, values)
+
+
+def with_scale(document: Document, scale: Sequence[str]) -> Document:
+    """The spec with the names of what is scaled, of which its base model has other sizes too."""
+    if not scale or document.dialect != "initcli":
+        return document
+    text = ",".join(scale)
+    node = Node(0, len(text))
+    data = Document("--scale", text, list(scale), lambda: {(): node})
+    return replaced(document, {("scale",): Origin(data, ())})
 
 
 def is_rounded(sizes: Iterable[HiddenSize], factor: Fraction) -> bool:
@@ -262,7 +281,9 @@ class _Widening:
                 self.unused.update([argument] if key in declared else ())
                 continue
             if path not in self.sizes:
-                size = HiddenSize(layer=name, argument=argument, size=value, path=path)
+                is_marked = path not in self.free and _is_marked(self.model.document.data, place)
+                why = f"it is marked `{BASE}`" if is_marked else ""
+                size = HiddenSize(layer=name, argument=argument, size=value, path=path, why=why)
                 self.sizes[path] = size
             if not self.sizes[path].why:
                 found[path] = key
@@ -330,6 +351,15 @@ class _Widening:
             if not self.sizes[path].why:
                 self.sizes[path] = msgspec.structs.replace(self.sizes[path], why=why)
                 self.changed = True
+
+
+def _is_marked(data: Any, place: Path) -> bool:
+    """Whether the entry at a place of a document, or one around it, is marked."""
+    for step in place:
+        data = data[step]
+        if isinstance(data, Mapping) and data.get(BASE) is True:
+            return True
+    return False
 
 
 def _places(layers: Iterable[BuiltLayer]) -> Iterator[tuple[str, Path]]:

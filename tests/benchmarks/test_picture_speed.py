@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import initcli
 from initcli.render.plots import Style, TensorPicture, tensor_picture
-from support.beside import beside
+from support.beside import beside, python
 from support.paths import ROOT
 
 
@@ -73,3 +74,14 @@ def test_ten_pictures_and_the_overview_from_the_spec_on(benchmark: Any, tour: To
         lambda: list(initcli.save_histograms(tour.model, tour.folder)),
     )
     assert len(saved) == 11
+
+
+def test_a_stack_of_dense_layers(benchmark: Any, tmp_path: Path) -> None:
+    """Two pictures a layer, by all cores, beside the import of what draws them."""
+    layers = 200 if benchmark.enabled else 2
+    block = {"repeat": layers, "layers": [{"type": "Dense", "units": 64}]}
+    spec = tmp_path / "stack.json"
+    spec.write_text(json.dumps({"input_shape": [64], "layers": [block]}))
+    command = python("-m", "initcli", "hist", spec, "--out", tmp_path / "plots")
+    printed = beside(benchmark, python("-c", "import matplotlib.figure, PIL.Image"), command, 3)
+    assert len(printed.splitlines()) == 2 * layers + 1

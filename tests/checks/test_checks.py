@@ -121,7 +121,7 @@ def test_every_depthwise_layer_of_mobilenet_is_found_and_its_numbers_are_right()
     # Glorot's uniform distribution over Keras's fans 9 · 32 and 9, and over a window of 9.
     assert "288 and 9" in first.message
     assert f"{(2 / (288 + 9)) ** 0.5:.3g} in place of {(2 / (9 + 9)) ** 0.5:.3g}" in first.message
-    assert "the normalization behind it hides that" in first.message
+    assert "the normalization after it hides that" in first.message
     assert first.remedy.startswith("depthwise_initializer=keras.initializers.VarianceScaling(")
 
 
@@ -151,7 +151,7 @@ def test_thirty_relu_layers_of_glorot_vanish(how: Any) -> None:
     assert (found.code, found.severity) == ("I202", "error")
     assert how in found.message
     # √½ a layer, but for the first, whose fans differ from the others' by nothing here.
-    factor = re.search(r"([\d.e-]+) times a layer", found.message)
+    factor = re.search(r"([\d.e-]+) times per layer", found.message)
     assert factor is not None
     assert float(factor[1]) == pytest.approx(0.5**0.5, rel=0.03)
     assert found.remedy == "kernel_initializer: he_uniform"
@@ -309,7 +309,7 @@ def test_a_model_of_too_many_layers_is_judged_by_its_distributions_alone() -> No
     layers = [{"repeat": 10_001, "layers": [{"type": "Dropout", "rate": 0.1}]}, dense(**ZEROS)]
     report = check(of_layers(dense(**ZEROS), *layers), how="predicted")
     assert codes(report) == ["I101"]
-    assert report.notes == ("the signal is not judged beyond 10,000 layers",)
+    assert report.notes == ("the signal is not checked beyond 10,000 layers",)
 
 
 def test_query_and_key_may_be_zero_one_at_a_time_only() -> None:
@@ -335,8 +335,8 @@ def test_a_dense_layer_that_is_split_in_three_is_found() -> None:
     assert found.layer == "qkv"
     # Glorot's distribution with fan-ins of 64 and fan-outs of 192, and of the 64 that each has.
     stds = [(2 / (64 + fan_out)) ** 0.5 for fan_out in (192, 64)]
-    assert "split in 3" in found.message
-    assert f"std {stds[0]:.3g}, and {stds[1]:.3g} for each" in found.message
+    assert "split into 3" in found.message
+    assert f"std {stds[0]:.3g} instead of {stds[1]:.3g} for each" in found.message
     assert found.remedy == "kernel_initializer='lecun_uniform'"
 
 

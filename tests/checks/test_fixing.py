@@ -137,7 +137,7 @@ def test_depth_that_normalization_makes_unstable_gets_advice(tmp_path: Path) -> 
     found = fixed(spec, tmp_path)
     assert found.after == found.before
     assert [each.code for each in errors(found.last)] == ["I203"]
-    assert "connect around the layers with Add" in found.last.findings[0].remedy
+    assert "add skip connections around the layers" in found.last.findings[0].remedy
 
 
 def test_a_branch_of_fifty_adds_a_fiftieth(tmp_path: Path) -> None:

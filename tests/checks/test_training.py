@@ -20,6 +20,8 @@ FAILED_UNSEEN = {
     "softmax_2_large",
     # One unit in the middle, of the author's choice.
     "bottleneck_1",
+    # Four units at every second layer, which learn slowly.
+    "wide_narrow_4_he",
 }
 
 
@@ -56,12 +58,41 @@ def test_the_facts_are_many_of_both_kinds_and_hardly_any_failure_is_unseen() -> 
     assert len(FAILED_UNSEEN) <= len(FAILED) / 20
 
 
+def test_a_normalization_whose_epsilon_outweighs_its_input_hands_the_size_on() -> None:
+    (finding,) = found("ln_gamma_001_12")
+    assert finding.code == "I202"
+    assert "the epsilon of block_1/layer_normalization is more than the mean square" in (
+        finding.remedy
+    )
+    assert not found("ln_gamma_001_6_last_one")
+
+
+def test_what_enters_the_state_of_gates_may_be_saturated() -> None:
+    (finding,) = found("lstm_8_kernels_20")
+    assert "of what enters the state of lstm lies at the bounds -1 and 1" in finding.message
+    assert not found("lstm_8_kernels_2")
+
+
+def test_a_scale_within_a_model_is_no_scale_of_data() -> None:
+    (finding,) = found("rescale_between_01_6")
+    assert finding.code == "I202"
+    assert not found("rescale_100_3")
+
+
 def test_a_message_says_where_adam_may_do_what_sgd_does_not() -> None:
     (finding,) = found("relu_5_normal_001")
     both = accuracies("relu_5_normal_001")
     assert max(both["sgd"]) < 0.2
     assert min(both["adam"]) > 0.9
-    assert "SGD seldom trains this, Adam may" in finding.message
+    assert "SGD rarely trains this; Adam may" in finding.message
     (finding,) = found("relu_10_normal_001")
     assert max(reached("relu_10_normal_001")) < 0.2
     assert "Adam" not in finding.message
+
+
+def test_thousands_of_layers_are_judged_by_their_prediction() -> None:
+    layers = [{"type": "Dense", "units": 2, "name": "d"}, *[{"call": "d"}] * 1999]
+    report = judged(
+        initcli.parse(json.dumps({"input_shape": [2], "layers": layers})), how="predicted"
+    )
+    assert report.notes == ()

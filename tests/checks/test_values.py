@@ -50,7 +50,7 @@ def test_memory_that_nothing_wrote_to_is_found(tmp_path: Path) -> None:
     garbage = np.random.default_rng(0).integers(0, 1 << 22, (32, 32), np.uint32)
     report = check(stored(tmp_path, weight=garbage.view(np.float32)))
     assert codes(report) == ["I606"]
-    assert "denormal" in report.findings[0].message
+    assert "subnormal" in report.findings[0].message
     half = random(0, 64, 64)
     half[1, 1] = 3000
     report = check(stored(tmp_path, **{"fc.weight": half, "fc.mask": half * 1e9}))
@@ -67,7 +67,7 @@ def test_rows_of_packed_experts_and_tied_tensors(tmp_path: Path) -> None:
     experts = np.stack([random(seed, 16, 16) for seed in (0, 1, 1, 2)])
     report = check(stored(tmp_path, **{"mlp.experts": experts}))
     assert codes(report) == ["I604"]
-    assert "2 of 4 rows of mlp.experts are one row" in report.findings[0].message
+    assert "2 of 4 rows of mlp.experts are the same row" in report.findings[0].message
     long = random(0, 3, CHUNK + 5)
     long[2] = long[0]
     assert codes(check(stored(tmp_path, **{"mlp.experts": long}))) == ["I604"]
@@ -115,7 +115,7 @@ def test_a_kernel_that_may_be_as_trained_as_the_others_is_not_reported(tmp_path:
     assert codes(check(stored(tmp_path, **tensors))) == []
     tensors["head.weight"] = kernel(3.0)
     (finding,) = check(stored(tmp_path, **tensors)).findings
-    assert "head.weight is trained, and 5 of 6 kernels are still initial" in finding.message
+    assert "head.weight is trained, but 5 of 6 kernels are still initial" in finding.message
 
 
 @pytest.mark.parametrize("rule", ["normal", "uniform"])
@@ -131,7 +131,7 @@ def test_rows_that_nothing_trained_are_counted(rule: str, kept: int, tmp_path: P
     file = stored(tmp_path, **{name: start if rule == "normal" else start / 20})
     (finding,) = check(file).findings
     assert finding.code == "I607"
-    counted = [int(digits) for digits in re.findall(r"(\d+)(?: rows| that)", finding.message)]
+    counted = [int(digits) for digits in re.findall(r"(\d+)(?: rows| trained)", finding.message)]
     # A row that moved little may be neither; one initial row in 10,000 is too long.
     assert abs(counted[0] - kept) <= 0.03 * kept
     assert len(rows) >= counted[1] >= 0.8 * len(rows)
@@ -199,7 +199,7 @@ def test_a_checkpoint_says_what_was_judged_and_sets_the_exit_status(tmp_path: Pa
     file = stored(tmp_path, **tensors).file
     done = run("check", file)
     assert done.returncode == 1
-    assert "judged: 68 values of 2 of 2 stored tensors; not judged: distributions" in done.stderr
+    assert "checked: 68 values of 2 of 2 stored tensors; not checked: distributions" in done.stderr
     shown = " ".join(done.stdout.split())
     assert "of 4 values of a.bias, 1 are NaN and 1 are infinite" in shown
     assert run("check", file, "--ignore", "I601").returncode == 0

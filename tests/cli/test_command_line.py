@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner
 
 import initcli
+from initcli.cli.app import app
 from initcli.render.plots import DISTRIBUTION, DRAWN
 from support.paths import SAMPLES, TOUR
 from support.running import run, start
@@ -454,6 +456,45 @@ def test_the_catalog_shows_one_thing_whole() -> None:
     missed = run("catalog", "densse")
     assert (missed.returncode, missed.stdout) == (2, "")
     assert "did you mean" in missed.stderr
+
+
+def test_the_catalog_knows_what_other_frameworks_call_so() -> None:
+    for name, first in (("Linear", "Dense"), ("BatchNorm2d", "BatchNormalization")):
+        assert run("catalog", name).stdout.startswith(f"{first}  layer\n")
+    assert "\nlinear  activation\n" in run("catalog", "Linear").stdout
+
+
+def test_a_pipe_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    done = CliRunner().invoke(app, ["check", str(SAMPLES / "mlp_tanh_deep.yaml")])
+    assert "\n    the signal vanishes over 50 layers: rms 1 becomes" in done.stdout
+    assert "0.561 times a layer\n" in done.stdout
+    name = "a_name_of_many_words_" * 8
+    spec = f"{{input_shape: [3], layers: [{{type: Dense, units: 2, name: {name}}}]}}"
+    done = CliRunner().invoke(app, ["summary", "-", "--theory"], spec)
+    assert f"\n{name} · Dense " in done.stdout
+
+
+def test_channels_that_seem_to_come_first_are_told() -> None:
+    def spec(shape: str, layers: str) -> str:
+        return f"{{input_shape: {shape}, layers: [{layers}, {{type: MaxPooling2D}}]}}"
+
+    convolution = "{type: Conv2D, filters: 8, kernel_size: 3%s}"
+    told = "the input (3, 32, 32) is read as height 3, width 32 and 32 channels"
+    same = run("summary", "-", text=spec("[3, 32, 32]", convolution % ", padding: same"))
+    assert told in same.stderr
+    wrong = run("summary", "-", text=spec("[3, 32, 32]", convolution % ""))
+    assert wrong.returncode == 2
+    assert "larger than its input (1, 30)\n" in wrong.stderr
+    assert f"= {told}" in wrong.stderr
+    for shape, more in (
+        ("[3, 32, 32]", ", data_format: channels_first"),
+        ("[3, 32, 32]", ", padding: same, data_format: channels_last"),
+        ("[32, 32, 3]", ""),
+        ("[3, 32, 16]", ", padding: same"),
+    ):
+        done = run("summary", "-", text=spec(shape, convolution % more))
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_overview_of_many_tensors_in_one_layer_stays_narrow(tmp_path: Path) -> None:

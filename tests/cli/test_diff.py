@@ -211,7 +211,7 @@ def test_sources_without_a_common_path_are_told_of(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.ones(3), b=np.ones(3))
     done = run("diff", TOUR, tmp_path / "a.npz")
     assert done.returncode == 0
-    assert "no tensor of one source is one of the other" in done.stderr
+    assert "the two sources have no tensor in common" in done.stderr
 
 
 def test_the_picture_names_each_tensor_and_is_the_same_every_time(

@@ -96,6 +96,16 @@ def test_a_match_is_shown_where_the_declared_distribution_does_not_fit(tmp_path:
     assert "w (64, 64)  trained" in run("summary", tmp_path / "t.npz").stdout
 
 
+def test_equal_fans_are_said_in_terms_of_the_fan_in(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    bound = 1 / 16
+    values: dict[str, Any] = {"a.weight": rng.uniform(-bound, bound, (256, 256)).astype(np.float32)}
+    np.savez(tmp_path / "a.npz", **values)
+    (tensor,) = json.loads(identified(str(tmp_path / "a.npz"), "--format", "json"))["tensors"]
+    assert tensor["match"]["rule"] == "U(±1/√fan_in)"
+    assert "fan_in = fan_out" in identified(str(tmp_path / "a.npz"))
+
+
 def test_a_filter_leaves_the_rest_out(file: str) -> None:
     report = json.loads(identified(file, "--filter", "*/bias", "--format", "json"))
     assert {each["path"].rpartition("/")[2] for each in report["tensors"]} == {"bias"}

@@ -50,6 +50,11 @@ CONTINUOUS += [
         stats.loguniform(math.exp(-5), math.e),
     ),
     (distributions.Image(UNIT, ("x", "log", "neg")), stats.expon()),
+    (distributions.Image(UNIT, ("x", 1.0, "x", "sub", "div", "log")), stats.logistic()),
+    (
+        distributions.Image(UNIT, ("x", "log", "neg", 0.5, "pow")),
+        stats.weibull_min(2),
+    ),
     (
         distributions.Image(distributions.Normal(-1.0, 0.5), ("x", "exp")),
         stats.lognorm(0.5, scale=math.exp(-1)),
@@ -97,6 +102,23 @@ def test_density_and_atoms_add_up_to_one(distribution: Distribution) -> None:
     within = float(above[0] - below[0])
     # The density of two dimensions is infinite at the ends, where quadrature is slow.
     assert inside + sum(distribution.atoms.values()) == pytest.approx(within, abs=2e-4)
+
+
+def test_rounding_takes_an_end_of_the_base_beyond_where_a_function_is_infinite() -> None:
+    function = ("x", "sign", "x", "abs", "neg", "log1p", "neg", "mul")
+    laplace = distributions.Image(distributions.Uniform(-1.0 - 1e-12, 1.0), function)
+    assert laplace.support == (-math.inf, math.inf)
+    assert laplace.std == pytest.approx(math.sqrt(2))
+    x = np.linspace(-5, 5, 11)
+    np.testing.assert_allclose(laplace.cdf(x), stats.laplace().cdf(x), rtol=1e-8)
+
+
+def test_tails_without_a_variance_are_told() -> None:
+    half = math.pi / 2
+    cauchy = distributions.Image(distributions.Uniform(-half - 1e-8, half + 1e-8), ("x", "tan"))
+    pareto = distributions.Image(UNIT, ("x", "log", -0.5, "mul", "exp"))
+    assert cauchy.std == pareto.std == math.inf
+    assert cauchy.support == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize("distribution", DISCRETE, ids=text)

@@ -261,6 +261,7 @@ def of_files() -> Iterator[Case]:
 
         return lambda patch: patch.setattr(Path, name, fail)
 
+    yield Case("half of a character", call=lambda: initcli.parse("layers: \ud800"))
     spec, file = Path("spec.yaml"), Path("w.npz")
     denied = PermissionError(errno.EACCES, "Permission denied")
     no_folder = NotADirectoryError(errno.ENOTDIR, "Not a directory")

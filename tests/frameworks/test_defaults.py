@@ -105,8 +105,13 @@ NOTED: dict[str, tuple[dict[str, Any], list[list[int]], str | None, str | None]]
         "has no gate",
         "has no gate",
     ),
-    "lstm": ({"type": "LSTM", "units": 3}, [[5, 3]], "LSTM has two", "state's side"),
-    "lstm cell": ({"type": "LSTMCell", "units": 3}, [[3]], "LSTMCell has two", "state's side"),
+    "lstm": ({"type": "LSTM", "units": 3}, [[5, 3]], "LSTM has two", "only for the state"),
+    "lstm cell": (
+        {"type": "LSTMCell", "units": 3},
+        [[3]],
+        "LSTMCell has two",
+        "only for the state",
+    ),
     "lstm without": (
         {"type": "LSTM", "units": 3, "use_bias": False},
         [[5, 3]],
@@ -143,8 +148,8 @@ NOTED: dict[str, tuple[dict[str, Any], list[list[int]], str | None, str | None]]
     "spectral": (
         {"type": "SpectralNormalization", "layer": {"type": "Dense", "units": 3}},
         [[5, 3]],
-        "a v beside u",
-        "a sigma of 1 beside u",
+        "v in addition to u",
+        "also has a sigma of 1",
     ),
 }
 

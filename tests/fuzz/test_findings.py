@@ -149,13 +149,13 @@ FREE = 2264
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({NAMES + 8: ("<Q", 1 << 30)}, "a block of the file ends behind its end"),
-        ({NAMES + 24: ("<Q", 1 << 60)}, "a block of the file ends behind its end"),
+        ({NAMES + 8: ("<Q", 1 << 30)}, "a block of the file ends after its end"),
+        ({NAMES + 24: ("<Q", 1 << 60)}, "a block of the file ends after its end"),
         ({NAMES + 16: ("<Q", 0), NAMES + 32: ("<Q", 0)}, "the free list of a group has no end"),
-        ({TEXTS + 8: ("<Q", 1 << 30)}, "a block of the file ends behind its end"),
-        ({TEXTS + 24: ("<Q", 1 << 30)}, "a block of the file ends behind its end"),
+        ({TEXTS + 8: ("<Q", 1 << 30)}, "a block of the file ends after its end"),
+        ({TEXTS + 24: ("<Q", 1 << 30)}, "a block of the file ends after its end"),
         ({FREE + 8: ("<Q", 0)}, "a free space has no size"),
-        ({TEXTS: ("<I", 0)}, "a text is not where the file says"),
+        ({TEXTS: ("<I", 0)}, "a string is not at its place"),
     ],
 )
 def test_a_damaged_group_takes_neither_memory_nor_time(
@@ -173,5 +173,5 @@ def test_a_text_of_a_gibibyte_takes_no_memory(tmp_path: Path) -> None:
     # An attribute has the length of its text, and where that is: in the heap, as its second.
     place = content.index(struct.pack("<IQI", 4, TEXTS, 2))
     file.write_bytes(of_keras("keras.weights.h5", {place: ("<I", 1 << 30)}))
-    with pytest.raises(initcli.InvalidSpec, match="a block of the file ends behind its end"):
+    with pytest.raises(initcli.InvalidSpec, match="a block of the file ends after its end"):
         checkpoint(str(file))

@@ -15,7 +15,7 @@ from initcli.sampling.chunks import draw
 from initcli.signal.measured import measure_signal, predict_signal
 from support.running import run
 
-# Saved by Keras 2.0.6, which records no shape of what comes out of a Lambda.
+# Saved by Keras 2.0.6, which does not record the output shape of a Lambda.
 LAMBDA: dict[str, Any] = {
     "class_name": "Sequential",
     "keras_version": "2.0.6",
@@ -91,10 +91,10 @@ def test_a_person_says_the_shape_that_a_file_does_not(
         model = initcli.load(path, changes=[f"**{said.format(which)}"])
         assert model.layers[0].output_shape == shape
         assert initcli.totals(model).params == size
-        notes = [note for note in model.notes if "author" in note]
-        assert all("what comes out" not in note for note in notes)
+        notes = [note for note in model.notes if "custom code" in note]
+        assert all("output" not in note for note in notes)
         silent = kind == "Lambda" or "passes_on" in said
-        assert any("weights of its own" in note for note in notes) is not silent
+        assert any("its own weights" in note for note in notes) is not silent
 
 
 def test_a_layer_within_a_network_is_reached_as_well(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_no_signal_goes_through_what_nobody_can_compute() -> None:
       - {type: Dense, units: 8, kernel_initializer: lecun_normal}
     """
     closed = initcli.parse(text % "")
-    with pytest.raises(initcli.InitcliError, match="ends at 'it': FixedDropout is its author's"):
+    with pytest.raises(initcli.InitcliError, match="ends at 'it': FixedDropout is custom code"):
         measure_signal(closed, draws=1)
     predicted = [layer.predicted for layer in predict_signal(closed).layers]
     assert [each.std is None for each in predicted] == [False, True, True]

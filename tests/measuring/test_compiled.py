@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,18 +18,22 @@ import initcli
 from initcli.checkpoint import Checkpoint
 from initcli.measuring import compiled
 from initcli.measuring.histogram import Grid
+from initcli.measuring.kernel_interface import TOGETHER
 from initcli.measuring.measure import measure
 from initcli.measuring.measurement import Measurement
 from initcli.parameter import Parameter
 from initcli.random import variates
 from initcli.random.streams import seeded_stream
 from initcli.sampling.chunks import CHUNK
-from initcli.sampling.workers import HERE, Workers, processes
+from initcli.sampling.workers import HERE, Workers, processes, threads
 from initcli.stored import Held, StoredTensor
 
 if sys.byteorder == "big":
     pytest.skip("kernels need a little-endian machine", allow_module_level=True)
 pytest.importorskip("numba", reason="compiled kernels need Numba: pip install '.[fast]'")
+import llvmlite
+
+from initcli.measuring import numba_code
 
 # Several groups of generators, one that is not full, and a rest of a chunk.
 ROWS, COLUMNS = 6 * CHUNK + 100, 1
@@ -101,6 +108,19 @@ def test_stored_values_have_the_same_bits() -> None:
         assert same(measured(parameter), by_numpy)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int16", "uint16", "uint8"])
+def test_stored_values_of_few_bits_have_the_same_counts(dtype: str) -> None:
+    bits = np.random.default_rng(0).integers(1 << 16, size=5 * CHUNK + 101).astype(np.uint16)
+    for each in (bits, np.full(300_001, 7, np.uint16)):
+        values: Any = each if dtype == "bfloat16" else each.view(dtype)
+        stored = StoredTensor(path="a", shape=values.shape, dtype=dtype, storage=Held(values))
+        parameter = Checkpoint(name="a", tensors=(stored,)).parameters[0]
+        compiled._kernels = None
+        by_numpy = measured(parameter)
+        assert compiled.load()
+        assert same(measured(parameter), by_numpy)
+
+
 def test_most_initializers_have_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled.load()
     done: list[Parameter] = []
@@ -120,12 +140,22 @@ def test_most_initializers_have_a_kernel(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(done) == len(INITIALIZERS) - len(beyond)
 
 
-def test_processes_use_the_kernels_of_their_parent() -> None:
+@pytest.mark.parametrize("several", [threads, processes])
+def test_threads_and_processes_have_the_same_bits(several: Callable[[int], Any]) -> None:
     parameter = kernel_of("random_normal")
     by_numpy = measured(parameter)
     compiled.load()
-    with processes(2) as workers:
+    with several(2) as workers:
         assert same(measured(parameter, workers), by_numpy)
+
+
+def test_threads_do_what_kernels_do_nearly_alone() -> None:
+    enough = compiled.WORTH
+    drawn, rounded = kernel_of("random_normal"), kernel_of("random_normal", "float16")
+    assert compiled.prepare([(drawn, enough), (rounded, enough // 100)])
+    assert not compiled.prepare([(drawn, enough), (rounded, enough // 2)])
+    assert not compiled.prepare([(rounded, enough)])
+    assert not compiled.prepare([(drawn, enough // 2)])
 
 
 def test_the_first_entries_of_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +168,14 @@ def test_the_first_entries_of_a_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_chunk_that_needs_more_numbers_is_drawn_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled.load()
     expected = CHUNK * (1 - 0.9545)
     monkeypatch.setattr(variates, "spares", lambda size, kept: round(expected / kept))
     parameter = kernel_of("{type: TruncatedNormal, stddev: 0.02}")
-    by_numpy = measured(parameter)
-    compiled.load()
+    with monkeypatch.context() as without:
+        without.setattr(compiled, "_kernels", None)
+        without.setattr(compiled, "_has_failed", True)
+        by_numpy = measured(parameter)
     grid = Grid.over(-0.04, 0.04, 1024)
     counts = np.zeros(grid.bins, np.int64)
     sums = list(compiled.measured(parameter, range(6), grid, 0.0, counts))
@@ -154,15 +187,17 @@ def test_a_chunk_that_needs_more_numbers_is_drawn_by_numpy(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("size", [CHUNK, CHUNK + 3454])
 def test_values(kernels: Any, size: int) -> None:
-    state = np.empty(4, np.uint64)
-    kernels.seed(np.frombuffer(seeded_stream(3).entropy(0), np.uint32), state)
-    states = np.tile(state, (kernels.TOGETHER, 1))
-    words = np.empty((kernels.TOGETHER, size // 2), np.uint64)
-    kernels.random_words(states, words)
-    assert np.array_equal(
-        words[-1], seeded_stream(3).generator().bit_generator.random_raw(size // 2)
-    )
-    raw = words[0].view(np.uint32)
+    states = np.empty((4, TOGETHER), np.uint64)
+    pool = np.empty(4, np.uint32)
+    for k in range(TOGETHER):
+        entropy = np.frombuffer(seeded_stream(k).entropy(0), np.uint32)
+        kernels.seed(entropy, pool, states.reshape(-1)[k:])
+    words = np.empty((TOGETHER, size // 2), np.uint64)
+    kernels.random_words(states.ctypes.data, words.ctypes.data, size // 2)
+    for k in range(TOGETHER):
+        drawn = seeded_stream(k).generator().bit_generator.random_raw(size // 2)
+        assert np.array_equal(words[k], drawn)
+    raw = words[3].view(np.uint32)
     by_kernels: list[Callable[[Any], None]] = [
         lambda out: kernels.normal(raw, out, np.float32(0.1)),
         lambda out: kernels.uniform(raw, out, np.float32(3 * 2.0**-32), np.float32(0.5)),
@@ -179,12 +214,12 @@ def test_values(kernels: Any, size: int) -> None:
 def test_seeds(kernels: Any, words: int) -> None:
     entropy = np.zeros(8, np.uint32)
     entropy[:words] = np.random.default_rng(words).integers(1, 2**32, words)
-    state = np.empty(4, np.uint64)
-    kernels.seed(entropy, state)
+    states = np.empty((4, TOGETHER), np.uint64)
+    kernels.seed(entropy, np.empty(4, np.uint32), states.reshape(-1))
     seeded: Any = np.random.SFC64(
         np.random.SeedSequence(int.from_bytes(entropy.tobytes(), "little"))
     )
-    assert np.array_equal(state, seeded.state["state"]["state"])
+    assert np.array_equal(states[:, 0], seeded.state["state"]["state"])
 
 
 def fill(function: Callable[..., None], *arguments: float) -> Callable[[Any], None]:
@@ -213,26 +248,102 @@ def test_the_tails_are_drawn_with_more_bits(kernels: Any) -> None:
 def test_without_numba_numpy_draws(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "initcli.measuring.numba_kernels", None)
-    monkeypatch.delattr("initcli.measuring.numba_kernels", raising=False)
+    monkeypatch.setitem(sys.modules, "initcli.measuring.numba_code", None)
     with caplog.at_level(logging.DEBUG, "initcli"):
-        compiled.prepare([(kernel_of("ones"), compiled.WORTH)])
+        compiled.prepare([(kernel_of("random_normal"), compiled.WORTH)])
         assert not compiled.is_loaded()
-        compiled.prepare([(kernel_of("ones"), compiled.WORTH)])
+        compiled.prepare([(kernel_of("random_normal"), compiled.WORTH)])
     (record,) = caplog.records
     assert "compiled kernels are not used" in record.message
     assert measured(kernel_of("random_normal")).count == ROWS
 
 
 def test_kernels_that_draw_other_values_are_not_used(
-    monkeypatch: pytest.MonkeyPatch, kernels: Any, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(kernels, "normal", lambda words, out, scale: out.fill(0))
+    sound = numba_code.load()
+
+    def otherwise(kind: int, entropy: int, numbers: int, *rest: Any) -> None:
+        (ctypes.c_float * 4).from_address(numbers)[0] *= 1.0001
+        sound.measure(kind, entropy, numbers, *rest)
+
+    monkeypatch.setattr(numba_code, "load", lambda: sound._replace(measure=otherwise))
     with caplog.at_level(logging.DEBUG, "initcli"):
         assert not compiled.load()
     assert "other values than NumPy" in caplog.text
 
 
 def test_little_work_loads_nothing() -> None:
-    compiled.prepare([(kernel_of("ones"), compiled.WORTH - 1)])
+    compiled.prepare([(kernel_of("random_normal"), compiled.WORTH - 1)])
     assert not compiled.is_loaded()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user whose code is not yet made, and soon is: to compile it takes seconds."""
+    kept, codes = numba_code._kept, []
+
+    def noted(*key: Any) -> bytes:
+        codes.append(kept(*key))
+        return codes[0]
+
+    with monkeypatch.context() as noting:
+        noting.setattr(numba_code, "_kept", noted)
+        numba_code.load()
+    monkeypatch.setattr(numba_code, "_made", lambda _: codes[0])
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    return numba_code._folder()
+
+
+def test_code_is_made_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiled.load()
+    (file,) = folder.iterdir()
+    monkeypatch.delattr(numba_code, "_made")
+    monkeypatch.setattr(compiled, "_kernels", None)
+    assert compiled.load()
+    # In another process: without Numba.
+    program = """
+import sys
+from initcli.measuring import compiled
+print(compiled.load(), "numba" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"], done.stderr
+    assert list(folder.iterdir()) == [file]
+
+
+def test_damaged_code_is_made_anew(folder: Path) -> None:
+    numba_code.load()
+    (file,) = folder.iterdir()
+    sound = file.read_bytes()
+    for damaged in (b"", sound[:-1], sound[:99] + b"x" + sound[100:]):
+        file.write_bytes(damaged)
+        numba_code.load()
+        assert file.read_bytes() == sound
+
+
+def test_code_of_another_processor_is_not_loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numba_code.load()
+    (file,) = folder.iterdir()
+    sound = file.read_bytes()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(llvmlite, "__version__", "0")
+        numba_code.load()
+    (other,) = set(folder.iterdir()) - {file}
+    other.replace(file)
+    numba_code.load()
+    assert file.read_bytes() == sound
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="profiles belong to their users")
+def test_code_in_a_folder_of_others_is_not_loaded(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.chmod(0o777)
+    with caplog.at_level(logging.DEBUG, "initcli"):
+        assert not compiled.load()
+    assert "PermissionError: other users can write to" in caplog.text
+    assert not list(folder.iterdir())

@@ -280,7 +280,7 @@ def test_bins_of_a_tensor_that_is_not_held_are_numpy_s_to_a_few(
 ) -> None:
     p = parameter(RandomNormal(), (2000, 500))
     exact = data_histogram(p, seen(p))
-    monkeypatch.setattr("initcli.measuring.bins._MAX_EXACT", 1000)
+    monkeypatch.setattr("initcli.measuring.bins.MAX_EXACT", 1000)
     streamed = data_histogram(p, seen(p))
     assert streamed.counts.sum() == p.size
     # The quartiles are known to one of 1024 bins over eight deviations: 0.6 % of their distance.
@@ -456,7 +456,7 @@ def test_a_tensor_that_cannot_be_held_is_refused_with_its_size() -> None:
 
 
 def test_a_model_that_nobody_could_wait_for_is_refused() -> None:
-    with pytest.raises(TooLarge, match="are to be drawn, and 10,000,000,000,000 are allowed"):
+    with pytest.raises(TooLarge, match="would be drawn, but 10,000,000,000,000 are allowed"):
         list(measure([parameter(RandomNormal(), (10**9, 10**9))]))
 
 

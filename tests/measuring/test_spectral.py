@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import initcli
-from initcli.measuring.spectral import Spectral, largest_singular_value, spectral
+from initcli.measuring.spectral import Spectral, growths, largest_singular_value, spectral
 from initcli.parameter import Parameter
 from support.paths import TOUR
 from support.running import run
@@ -124,6 +125,53 @@ def test_a_kernel_is_the_matrix_of_what_is_summed_over() -> None:
         exact = np.linalg.norm(initcli.draw(kernel).reshape(shape), 2)
         assert found.measured == pytest.approx(exact, rel=1e-5)
     assert all(spectral(each, draws=True) is None for each in attention if each.name == "bias")
+
+
+def test_a_kernel_in_groups_is_a_matrix_for_each() -> None:
+    conv, *_ = initcli.parse(
+        "{input_shape: [8, 8, 64], layers: [{type: Conv2D, filters: 96, kernel_size: 3, groups: 4, "
+        "kernel_initializer: he_normal}]}"
+    ).parameters
+    found = norms(conv)
+    assert (found.rows, found.columns) == (144, 24)
+    assert found.wanted == math.sqrt(24 / 144)
+    parts = np.split(initcli.draw(conv).astype(np.float64).reshape(144, 96), 4, axis=1)
+    exact = max(np.linalg.norm(part, 2) for part in parts)
+    assert found.measured == pytest.approx(exact, rel=2e-3)
+    # The largest of four; each deviates by about 3 %.
+    assert found.expected == pytest.approx(exact, rel=0.1)
+
+
+def test_a_multiplier_counts() -> None:
+    spec = "{{input_shape: [300], parametrization: {}, layers: [{{type: Dense, units: 200}}]}}"
+    models = (initcli.parse(spec.format(kind)) for kind in ("standard", "ntk"))
+    plain, tangent = (norms(model.parameters[0]) for model in models)
+    assert tangent.expected == pytest.approx(plain.expected)
+    assert tangent.measured == pytest.approx(plain.measured, rel=1e-4)
+
+
+def test_a_factor_that_grows_with_the_width_is_named(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    text = """input_shape: [16]
+layers:
+  - {type: Dense, units: 256, name: first}
+  - {type: Dense, units: 256, name: fixed, kernel_initializer: {type: RandomNormal, stddev: 0.02}}
+  - {type: Dense, units: 256, name: scaled, kernel_initializer: he_normal}
+  - {type: Dense, units: 4, name: head}
+"""
+    spec.write_text(text, "utf-8")
+    found = growths(initcli.load(spec))
+    assert set(found) == {"fixed/kernel", "scaled/kernel"}
+    # Norms of random matrices near their limit by 1 % from one width to the next.
+    assert found["fixed/kernel"] == pytest.approx(0.5, abs=0.02)
+    assert found["scaled/kernel"] == pytest.approx(0, abs=0.02)
+    shown = " ".join(run("summary", spec, "--spectral").stdout.split())
+    assert "the factor of 1 hidden kernel grows as the width to the power 0.5" in shown
+    spec.write_text(text.replace("{type: RandomNormal, stddev: 0.02}", "he_normal"), "utf-8")
+    assert "grows" not in run("summary", spec, "--spectral").stdout
+    record = json.loads(run("summary", spec, "--spectral", "--format", "json").stdout)
+    kernels_of = [each["spectral"] for each in record["tensors"] if each["spectral"]]
+    assert [each["growth"] is None for each in kernels_of] == [True, False, False, True]
 
 
 def test_nothing_is_drawn_of_distributions_alone() -> None:

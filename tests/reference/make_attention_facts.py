@@ -92,6 +92,9 @@ def calls():
             weight.assign(wave(tuple(weight.shape), 5.0 + k) * scale)
         names = [each.path.partition("/")[2] for each in layer.weights]
         _, shares = layer(*called, return_attention_scores=True, **options)
+        shares = np.asarray(shares)
+        heads = [shares[:, k] for k in range(shares.shape[1])] if shares.ndim == 4 else [shares]
+        whose = seen[:, 0] if seen.ndim == 4 else seen
         found.append(
             {
                 "type": kind,
@@ -101,6 +104,7 @@ def calls():
                 "what": what,
                 "weights": names,
                 "figures": figures(shares, seen),
+                "by_head": [figures(each, whose) for each in heads],
             }
         )
     return found

@@ -26,8 +26,8 @@ import transformers.modeling_utils
 from huggingface_sizes import own_sizes
 from make_huggingface_model_types import class_named
 
+from initcli.sources.code.torch_meta import recorded
 from initcli.sources.code.torch_model import described
-from initcli.sources.code.torch_recording import recorded
 from initcli.sources.huggingface.family import Family, known_families
 from support.huggingface import digest, lines
 

@@ -436,6 +436,15 @@ def test_the_panels_go_through_the_figures_on_a_logarithmic_axis() -> None:
         assert high - low == pytest.approx(slopes[0] * math.log(other / one), abs=0.3)
 
 
+def test_the_page_says_the_first_loss_beside_that_of_knowing_nothing() -> None:
+    layers = [{"type": "Dense", "units": 10, "activation": "softmax", "name": "classes"}]
+    of = initcli.parse(json.dumps({"input_shape": [64], "layers": layers}))
+    (loss,) = signal_page(initcli.predict_signal(of))["signal"]["losses"]
+    html = page_html(signal_page(initcli.predict_signal(of)))
+    said = f"predicted {loss['predicted']:.3g}, {math.log(10):.3g} if it knew nothing"
+    assert f"<dt>first loss of classes</dt><dd>{said}</dd>" in html
+
+
 def test_a_signal_that_is_0_or_overflows_is_said_to_be() -> None:
     dead = model("zeros", "zeros")
     signal = signal_page(initcli.measure_signal(dead, batch=4, draws=1))["signal"]

@@ -1,4 +1,4 @@
-"""One record a report: what is declared once is in every output."""
+"""One record per report: what is declared once is in every output."""
 
 from __future__ import annotations
 

@@ -119,3 +119,21 @@ def test_attention_by_heads(
         np.testing.assert_allclose(
             grad(sliced, argument)(*given), grad(plain, argument)(*given), atol=1e-12
         )
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_gradients_of_joined_arrays_are_the_parts_of_theirs(axis: int) -> None:
+    parts = [normal(3, 4, 5), normal(3, 4, 5) + 1, normal(3, 4, 5) - 1]
+    weights = {
+        join: np.random.default_rng(0).normal(size=getattr(np, join)(parts, axis).shape)
+        for join in ("concatenate", "stack")
+    }
+    for join, outer in weights.items():
+
+        def total(x: Array, join: str = join, outer: Array = outer) -> Array:
+            # The second part is constant, and the first comes twice.
+            return arrays.sum(getattr(arrays, join)([x, parts[1], x * x], axis) * outer)
+
+        moved = 1e-6 * normal(3, 4, 5)
+        slope = (total(parts[0] + moved) - total(parts[0] - moved)) / 2
+        assert np.sum(grad(total)(parts[0]) * moved) == pytest.approx(slope, rel=1e-6)

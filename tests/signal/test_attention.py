@@ -53,8 +53,10 @@ def test_the_figures_of_a_call_are_those_of_keras(case: dict[str, Any]) -> None:
     flow = Flow(xp=arrays, weights=weights, given_masks=masks, masks=(None,) * len(inputs))
     found = measured_attention(step, flow, inputs)
     assert found is not None
-    for name, value in case["figures"].items():
-        assert getattr(found, name) == pytest.approx(value, rel=2e-4, abs=1e-5)
+    told = [found.whole, *found.by_head]
+    for ours, theirs in zip(told, [case["figures"], *case["by_head"]], strict=True):
+        for name, value in theirs.items():
+            assert getattr(ours, name) == pytest.approx(value, rel=2e-4, abs=1e-5)
 
 
 def stack(case: dict[str, Any]) -> initcli.Model:
@@ -155,6 +157,24 @@ def test_many_scores_are_sampled_evenly() -> None:
     assert found.entropy is not None
     assert found.predicted is not None
     assert found.entropy.median == pytest.approx(found.predicted.entropy, abs=0.05)
+    assert len(found.by_head) == 8
+    entropies = [each.entropy.median for each in found.by_head if each.entropy is not None]
+    assert sum(entropies) / 8 == pytest.approx(found.entropy.median)
+
+
+def test_heads_that_differ_are_shown(tmp_path: Any) -> None:
+    path = tmp_path / "spec.json"
+    heads = {"num_heads": 6, "key_dim": 2, "inputs": ["a", "a"]}
+    layer = {"type": "MultiHeadAttention", "name": "it", **heads}
+    spec = {"layers": [{"type": "Input", "name": "a", "shape": [32, 8]}, layer]}
+    path.write_text(json.dumps(spec))
+    shown = run("signal", path, "--draws", "1").stdout
+    report = json.loads(run("signal", path, "--draws", "1", "--format", "json").stdout)
+    spreads = [each["logit_std"]["median"] for each in report["attention"][0]["by_head"]]
+    assert len(spreads) == 6
+    assert max(spreads) > 1.25 * min(spreads)
+    assert f"{min(spreads):.3g} … {max(spreads):.3g}" in shown
+    assert "by head" not in run("signal", path, "--theory").stdout
 
 
 def test_attention_is_shown_where_it_is(tmp_path: Any) -> None:

@@ -9,15 +9,17 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import initcli
 from initcli.checks import fixing
+from initcli.checks.judging import judged
 from initcli.documents.edit import edited
 from initcli.signal import typical
 from initcli.signal.rules.layout import predicted
 from initcli.signal.ties import Ties
-from support.stacks import GROWING
+from support.stacks import GROWING, diamonds
 
 _SMALL = 16
 
@@ -67,3 +69,31 @@ def test_the_remedies_of_check_take_one_edit_a_round(monkeypatch: pytest.MonkeyP
         assert len(report.findings) >= n / 2
         counts.append(edits.calls)
     assert counts[0] == counts[1] > 0
+
+
+def test_the_trials_of_check_judge_so_many_layers_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models = _Counted(judged)
+    monkeypatch.setattr(fixing, "judged", models)
+    monkeypatch.setattr(fixing, "_MAX_LAYERS", 120)
+    counts = []
+    for n in (40, 160):
+        models.calls = 0
+        text = json.dumps({"input_shape": [4], **diamonds(n)})
+        initcli.check(initcli.parse(text), how="predicted")
+        counts.append(models.calls)
+    assert 1 < counts[0] <= 1 + 120 // 40
+    assert counts[1] <= 3
+
+
+def test_joined_parts_are_split_once_on_the_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = _Counted(np.split)
+    monkeypatch.setattr(np, "split", splits)
+    layers: list[dict[str, Any]] = [
+        {"type": "Dense", "units": 2, "name": f"d{i}"} for i in range(9)
+    ]
+    join = {"type": "Concatenate", "inputs": [each["name"] for each in layers]}
+    text = json.dumps({"input_shape": [2], "layers": [*layers, join]})
+    initcli.measure_signal(initcli.parse(text), batch=2, draws=1, theory=False)
+    assert splits.calls == 1

@@ -397,6 +397,50 @@ def test_deepnorm_is_held_to_its_layers_and_its_alpha(tmp_path: Any) -> None:
     assert without.startswith(f"{2 * L} residual sums carry 1 times the stream")
 
 
+def test_the_alpha_of_deepnorm_alone_is_reported() -> None:
+    spec = json.loads(json.dumps(deepnorm(L, (2 * L) ** 0.25)))
+    for layer in spec["layers"][0]["layers"]:
+        for name, made in layer.items():
+            if isinstance(made, dict) and made.get("type") == "DeepNorm":
+                layer[name] = "glorot_normal"
+    (message,) = found(spec)
+    assert message.endswith(f"and no kernel has its β = {(8 * L) ** -0.25:.3g}")
+
+
+def test_kinds_of_branches_are_told_apart_by_their_shapes() -> None:
+    norm, add = {"type": "LayerNormalization"}, {"type": "Add"}
+    turned = {"type": "Permute", "dims": [2, 1]}
+    last = normal(0.02 / math.sqrt(2 * L))
+    block = [
+        {**norm, "name": "ln_1"},
+        {**turned, "name": "tokens"},
+        dense("mixed", 64, normal(), activation="gelu"),
+        dense("back", 8, last),
+        {**turned, "name": "channels"},
+        {**add, "name": "sum", "inputs": ["input", "channels"]},
+        {**norm, "name": "ln_2"},
+        dense("up", 64, normal(), activation="gelu"),
+        dense("down", WIDTH, last),
+        {**add, "inputs": ["sum", "down"]},
+    ]
+    told = scheme({"input_shape": [8, WIDTH], "layers": [{"repeat": L, "layers": block}]})
+    assert (told.scheme, told.branches, told.blocks) == ("1/√(2L)", 2 * L, L)
+
+
+@pytest.mark.parametrize(("gamma", "name"), [("zeros", "zero"), ("ones", "not known")])
+def test_a_gate_leaves_a_branch_of_zeros_at_zero(gamma: str, name: str) -> None:
+    block = [
+        {"type": "Conv2D", "name": "conv", "filters": 4, "kernel_size": 3, "padding": "same"},
+        {"type": "BatchNormalization", "name": "norm", "gamma_initializer": gamma},
+        {"type": "GlobalAveragePooling2D", "name": "pool", "keepdims": True},
+        {"type": "Dense", "name": "gate", "units": 4, "activation": "sigmoid"},
+        {"type": "Multiply", "name": "gated", "inputs": ["norm", "gate"]},
+        {"type": "Add", "inputs": ["input", "gated"]},
+    ]
+    spec = {"input_shape": [6, 6, 4], "layers": [{"repeat": L, "layers": block}]}
+    assert scheme(spec).scheme == name
+
+
 def fixup(branches: int) -> dict[str, Any]:
     return plain(5, {"type": "Fixup", "branches": branches}, "zeros")
 

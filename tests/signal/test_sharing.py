@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import initcli
+from initcli.checks.evidence import Evidence
 from initcli.signal import sharing, typical
 from initcli.signal.figures import Signal
 from support.paths import SAMPLES, facts
@@ -102,3 +103,17 @@ def test_what_is_kept_is_dropped_where_it_takes_too_much(monkeypatch: pytest.Mon
         found = figures(initcli.predict_signal(model, batch=batch))
         assert store._bytes < 1 << 20
     assert found == alone
+
+
+def test_what_kernels_need_is_worked_out_once_whatever_they_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worked = counted(monkeypatch)
+    layer = {"type": "Dense", "units": 64, "activation": "tanh"}
+    with sharing.sharing():
+        for initializer in ("glorot_uniform", "he_normal"):
+            layers = [{**layer, "kernel_initializer": initializer}] * 5
+            model = initcli.parse(json.dumps({"input_shape": [64], "layers": layers}))
+            before = len(worked)
+            assert len(Evidence(model).scales.solved) == 4
+    assert len(worked) == before + 1  # The last kernel keeps what it has.

@@ -120,3 +120,48 @@ def test_what_the_same_weights_have_made_is_added_by_what_it_has_in_common() -> 
     assert layers[0].predicted.gradient_rms is None
     entries[3] = {**dense, "name": "second", "inputs": "one"}
     assert predict_signal(stack_of(entries)).layers[0].predicted.gradient_rms is not None
+
+
+def dense(name: str, inputs: str, **given: Any) -> dict[str, Any]:
+    return {"type": "Dense", "name": name, "units": 256, "inputs": inputs, **given}
+
+
+def unrolled() -> list[dict[str, Any]]:
+    """A recurrent layer written out, into which the input flows at each step."""
+    entries = [dense("u", "x", activation="tanh"), dense("w", "u", activation="tanh")]
+    before = "w"
+    for k in range(3):
+        entries.append({"call": "u", "name": f"u{k}", "inputs": "x"})
+        entries.append({"type": "Add", "name": f"sum{k}", "inputs": [before, f"u{k}"]})
+        before = f"w{k}"
+        entries.append({"call": "w", "name": before, "inputs": f"sum{k}"})
+    return entries
+
+
+def two_heads() -> list[dict[str, Any]]:
+    """One layer called twice, with another layer behind each call."""
+    first = dense("f", "x", activation="tanh")
+    again = {"call": "f", "name": "again", "inputs": "x"}
+    heads = [dense("one", "f"), dense("two", "again")]
+    return [first, again, *heads, {"type": "Add", "inputs": ["one", "two"]}]
+
+
+@pytest.mark.parametrize("between", [unrolled(), two_heads()], ids=["unrolled", "two heads"])
+def test_gradients_that_passed_the_same_weights_in_another_order_are_independent(
+    between: list[dict[str, Any]],
+) -> None:
+    start = {"type": "Input", "name": "start", "shape": [256]}
+    layers = layers_of([start, dense("x", "start"), *between, {"type": "Dense", "units": 10}])
+    (x,) = (layer for layer in layers if layer.name == "x")
+    assert x.gradient is not None
+    assert is_within(x.predicted.gradient_rms, x.gradient.rms, 0.1)
+
+
+def test_gradients_that_passed_the_same_weights_in_the_same_order_are_not_known() -> None:
+    start = {"type": "Input", "name": "start", "shape": [256]}
+    twice = [*two_heads()[:2], {"type": "Add", "inputs": ["f", "again"]}]
+    entries = [start, dense("x", "start"), *twice, {"type": "Dense", "units": 10}]
+    signal = predict_signal(stack_of(entries))
+    known = {layer.name: layer.predicted.gradient_rms for layer in signal.layers}
+    assert known["x"] is None
+    assert known["f"] is not None

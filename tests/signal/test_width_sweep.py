@@ -99,6 +99,30 @@ def test_a_stack_of_he_layers_keeps_its_size_and_its_gradients_shrink(tmp_path: 
     assert all(abs(each.gradient.exponent + 0.5) < 0.05 for each in hidden)  # type: ignore[operator]
 
 
+def test_marked_entries_keep_their_sizes(tmp_path: Path) -> None:
+    text = """input_shape: [16]
+layers:
+  - {type: Dense, units: 32, name: wide}
+  - {type: Dense, units: 8, name: narrow, base: true}
+  - {type: Dense, units: 32, name: again}
+  - {base: true, repeat: 2, name: block, layers: [{type: Dense, units: 8}, {type: Dense, units: 6}]}
+  - {type: Dense, units: 4, name: head}
+"""
+    found = sweep(text, tmp_path, "1,2,4")
+    assert [size.layer for size in found.width.scaled] == ["wide", "again"]
+    why = {size.layer: size.why for size in found.width.fixed}
+    assert why["narrow"] == why["block_0/dense"] == "it is marked `base`"
+    assert initcli.load(tmp_path / "spec.yaml", changes=["layers.1.base=false"])
+    (tmp_path / "spec.yaml").write_text(text, "utf-8")
+    models = initcli.variants([tmp_path / "spec.yaml"], widths=["1,2"], scale=["narrow.units"])
+    shapes = [model.layers[1].output_shape for _, model in models]
+    assert shapes == [(None, 8), (None, 16)]
+    with pytest.raises(initcli.errors.InvalidSpec, match="`base` must be true or false, not 3"):
+        initcli.parse(text.replace("base: true", "base: 3"))
+    with pytest.raises(initcli.errors.InvalidSpec, match="base"):
+        initcli.parse(text.replace("name: head", "call: wide, base: true"))
+
+
 def test_channels_of_a_convolution_are_widths(tmp_path: Path) -> None:
     conv = "type: Conv2D, filters: 16, kernel_size: 3, padding: same, kernel_initializer: "
     text = f"""input_shape: [8, 8, 3]
@@ -224,8 +248,10 @@ def test_layers_that_behave_alike_share_a_row_where_there_are_many(tmp_path: Pat
     console = Console(width=80, file=io.StringIO(), record=True)
     console.print(width_tables([found], width=80, max_rows=10))
     lines = console.export_text().splitlines()
-    assert sum("alike" in line for line in lines) == 2  # of outputs and of gradients
+    assert sum("alike" in line for line in lines) == 3  # of outputs, gradients and parameters
     assert "output: 31 stay" in lines
+    (more,) = (line for line in lines if line.endswith("; --all shows all"))
+    assert "more layers and" in more
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])

@@ -18,7 +18,7 @@ import pytest
 
 import initcli
 from initcli.distributions import Uniform
-from initcli.initializers.given import Uninitialized, Unknown
+from initcli.initializers.given import Parts, Uninitialized, Unknown
 from initcli.sources.code.objects import is_code
 from support.goodness import agree
 from support.running import run
@@ -214,7 +214,47 @@ def written(torch: Any) -> dict[str, Callable[[Any], object]]:
             torch.cat([torch.randn(5, w.shape[1]), torch.randn(45, w.shape[1])])
         ),
         "a list": lambda w: w.copy_(torch.tensor([[0.1] * w.shape[1]] * w.shape[0])),
+        "far bounds": lambda w: w.uniform_(-1, 1).erfinv_().mul_(0.03).clamp_(-2, 2),
+        "every other row": lambda w: (w[::2].normal_(), w[1::2].normal_()),
+        "every other column": lambda w: (w[:, ::2].fill_(0.5), w[:, 1::2].copy_(w[:, ::2] * 2)),
+        "by rows": lambda w: fill_rows(torch, w),
+        "by columns": lambda w: fill_columns(torch, w),
+        "by a mask": lambda w: w.masked_fill_(torch.ones_like(w, dtype=torch.bool), 2.0),
+        "copied rows": lambda w: w.index_copy_(0, torch.arange(50), torch.randn(50, 40)),
+        "as an output": lambda w: torch.mul(torch.randn(w.shape), 2, out=w),
+        "torch.normal": lambda w: w.copy_(torch.normal(1.0, 0.3, w.shape)),
+        "normal of tensors": lambda w: w.copy_(torch.normal(w.zero_() + 1, torch.full_like(w, 2))),
+        "a distribution": lambda w: w.copy_(torch.distributions.Normal(0.0, 2.0).sample(w.shape)),
+        "exponential": lambda w: w.exponential_(2.0),
+        "log-normal in place": lambda w: w.log_normal_(0.1, 0.4),
+        "laplace": lambda w: w.copy_(torch.distributions.Laplace(0.0, 1.0).sample(w.shape)),
+        "logistic": lambda w: w.copy_(torch.log(w / (1 - w.uniform_()))),
+        "cube": lambda w: w.normal_().pow_(3),
+        "doubled": lambda w: w.add_(w.normal_()),
+        "noise": lambda w: w.normal_(0.5, 0.3).add_(torch.randn(w.shape), alpha=0.1),
+        "a difference": lambda w: w.normal_(2.0, 0.3).sub_(torch.randn(w.shape) / 4),
+        "halves of complex": lambda w: w.copy_(
+            torch.view_as_real(
+                torch.polar(torch.ones(50, 20), torch.arange(20.0).expand(50, 20))
+            ).flatten(1)
+        ),
+        "numbers brought": lambda w: w.fill_(
+            torch.arange(4).tolist()[2]
+            + float(np.asarray(torch.ones(3))[1])
+            + len(torch.nonzero(torch.tensor([0, 1])))
+            + len(torch.unique(torch.tensor([5, 5])))
+        ),
     }
+
+
+def fill_rows(torch: Any, w: Any) -> None:
+    w[torch.arange(25) * 2] = 0.0
+    w[torch.arange(25) * 2 + 1] = torch.randn(25, w.shape[1])
+
+
+def fill_columns(torch: Any, w: Any) -> None:
+    w[:, list(range(30))] = torch.rand(w.shape[0], 30)
+    w[:, list(range(30, 40))] = -1.0
 
 
 def inverse_softplus(torch: Any, x: Any) -> Any:
@@ -225,7 +265,10 @@ WAYS = (
     "normal", "scaled", "divided", "randn", "rand", "negated", "truncated", "by hand", "kaiming",
     "xavier", "orthogonal", "orthogonal kernel", "identity", "constant", "positions", "rows",
     "joined", "a list", "sparse", "log of uniform", "inverse softplus", "decay", "log-normal",
-    "joined logs",
+    "joined logs", "far bounds", "every other row", "every other column", "by rows", "by columns",
+    "by a mask", "copied rows", "as an output", "torch.normal", "normal of tensors",
+    "a distribution", "exponential", "log-normal in place", "laplace", "logistic", "cube",
+    "doubled", "noise", "a difference", "halves of complex", "numbers brought",
 )  # fmt: skip
 
 
@@ -293,3 +336,126 @@ def test_what_cannot_be_expressed_is_named(torch: Any, monkeypatch: pytest.Monke
     first, second = part.initializer.visible  # type: ignore[attr-defined]
     assert isinstance(first.initializer, Uninitialized)
     assert second.initializer.distribution_for((2,)) == Uniform(0.0, 1.0)
+
+
+def test_what_is_random_and_has_no_distribution_here_is_written(
+    torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn
+
+    def build() -> Any:
+        module = torch.nn.Module()
+        for name in ("bernoulli_", "geometric_", "cauchy_", "random_"):
+            filled = getattr(torch.empty(4), name)(*([0.5] if name == "geometric_" else []))
+            module.register_buffer(name, filled)
+        for name, tensor in {
+            "randint": torch.randint(0, 4, (3,)),
+            "dependent": (lambda one, two: (one + two) + one)(x(4), x(4)),
+            "parts": (lambda one: one[:2] + one[2:])(x(4)),
+            "uniform": torch.rand(4) + torch.rand(4),
+            "eye": torch.eye(4) + x(4, 4),
+        }.items():
+            module.register_buffer(name, tensor)
+        return module
+
+    holder = ModuleType("holder")
+    holder.build = build  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "holder", holder)
+    initializers = [each.initializer for each in initcli.load("holder:build").parameters]
+    names = ("bernoulli", "geometric", "cauchy", "random", "randint", *("add",) * 4)
+    assert initializers == [Unknown(operation=name) for name in names]
+
+
+def forgotten(torch: Any) -> dict[str, Callable[[], Any]]:
+    """Tensors of which some entries are never written."""
+    empty, nn = torch.empty, torch.nn
+    reals = torch.view_as_real
+    return {
+        "old constructor": lambda: torch.Tensor(3, 4),
+        "typed constructor": lambda: torch.FloatTensor(3, 4),
+        "like": lambda: torch.empty_like(torch.ones(3)),
+        "permuted": lambda: torch.empty_permuted((2, 3), (1, 0)),
+        "of another": lambda: torch.ones(2).new_empty(5),
+        "scaled": lambda: empty(3).mul_(0.02),
+        "cast": lambda: empty(3).to(torch.bfloat16),
+        "joined": lambda: torch.cat([torch.randn(2), empty(2)]),
+        "padded": lambda: nn.functional.pad(empty(3), (1, 1)),
+        "first rows": lambda: changed(empty(4, 3), lambda w: w[:2].normal_()),
+        "every other row": lambda: changed(empty(4, 3), lambda w: w[::2].normal_()),
+        "rows by index": lambda: changed(empty(4, 3), lambda w: put(w, torch.tensor([0, 2]))),
+        "a diagonal": lambda: empty(4, 4).fill_diagonal_(1.0),
+        "a mask": lambda: empty(4, 4).masked_fill_(torch.eye(4) > 0, 1.0),
+        "grown": lambda: torch.zeros(2).resize_(5),
+        "a copy is filled": lambda: changed(empty(4), lambda w: w.clone().normal_()),
+        "real halves": lambda: changed(
+            empty(3, dtype=torch.cfloat), lambda w: reals(w)[..., 0].normal_()
+        ),
+    }
+
+
+def changed(w: Any, change: Callable[[Any], object]) -> Any:
+    change(w)
+    return w
+
+
+def put(w: Any, rows: Any) -> None:
+    w[rows] = 0.0
+
+
+def test_what_is_forgotten_is_found(torch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, make in forgotten(torch).items():
+
+        def build(make: Callable[[], Any] = make) -> Any:
+            module = torch.nn.Module()
+            module.w = torch.nn.Parameter(make())
+            return module
+
+        holder = ModuleType("holder")
+        holder.build = build  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "holder", holder)
+        (parameter,) = initcli.load("holder:build").parameters
+        initializer = parameter.initializer
+        shown = initializer.visible if isinstance(initializer, Parts) else ()
+        found = [initializer, *(box.initializer for box in shown)]
+        assert any(isinstance(each, Uninitialized) for each in found), name
+
+
+def test_what_needs_an_accelerator_is_recorded_without_one(
+    torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> Any:
+        layer = torch.nn.Linear(9, 4, device="cuda").cuda().to("cuda:0", torch.bfloat16)
+        layer.register_buffer("mask", torch.zeros(3, device="cuda"))
+        return layer
+
+    holder = ModuleType("holder")
+    holder.build = build  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "holder", holder)
+    model = initcli.load("holder:build")
+    assert [(each.path, each.dtype) for each in model.parameters] == [
+        ("weight", "bfloat16"),
+        ("bias", "bfloat16"),
+        ("mask", "float32"),
+    ]
+    assert all(each.distribution is not None for each in model.parameters)
+    sparse = torch.nn.Linear(2, 3)
+    sparse.register_buffer("few", torch.eye(3).to_sparse())
+    assert initcli.of(sparse).notes == ("few is sparse, and is left out",)
+
+
+def test_lazy_modules_get_shapes_while_they_are_recorded(
+    torch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> Any:
+        layer = torch.nn.LazyLinear(4)
+        layer(torch.zeros(2, 9))
+        return layer
+
+    holder = ModuleType("holder")
+    holder.build = build  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "holder", holder)
+    weight, bias = initcli.load("holder:build").parameters
+    assert weight.shape == (4, 9)
+    for each in (weight, bias):
+        assert isinstance(each.distribution, Uniform)
+        assert each.distribution.support == pytest.approx((-1 / 3, 1 / 3))

@@ -1,4 +1,4 @@
-"""Initializers of one's own: functions in a file that is named on the command line."""
+"""Custom initializers: functions in a file that the command line names."""
 
 from __future__ import annotations
 

@@ -154,6 +154,9 @@ def modules() -> Mapping[str, Callable[[], Any]]:
 
     scanned = linen.scan(Step, {"params": 0}, split_rngs={"params": True}, length=3)
 
+    def normed() -> Any:
+        return nnx.WeightNorm(nnx.Linear(16, 32, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+
     def vmapped() -> Any:
         return nnx.vmap(lambda each: nnx.Linear(16, 16, rngs=nnx.Rngs(each)))(
             jax.random.split(key, 3)
@@ -185,6 +188,7 @@ def modules() -> Mapping[str, Callable[[], Any]]:
         "nnx LSTM": lambda: nnx.OptimizedLSTMCell(16, 32, rngs=nnx.Rngs(0)),
         "nnx LoRA": lambda: nnx.LoRALinear(16, 32, lora_rank=8, rngs=nnx.Rngs(0)),
         "nnx vmap": vmapped,
+        "nnx WeightNorm": normed,
         "equinox MLP": lambda: eqx.nn.MLP(20, 10, 32, 2, key=key),
         "equinox Conv2d": lambda: eqx.nn.Conv2d(8, 16, 3, key=key),
         "equinox attention": lambda: eqx.nn.MultiheadAttention(4, 32, key=key),
@@ -240,6 +244,9 @@ def ways() -> Mapping[str, Callable[[Any], Any]]:
             jnp.exp(random.uniform(key, shape, minval=-7, maxval=-2))
         ),
         "reciprocal": lambda key: 2 / random.uniform(key, shape, minval=1, maxval=3),
+        "logistic": lambda key: random.logistic(key, shape),
+        "laplace": lambda key: random.laplace(key, shape),
+        "weibull": lambda key: random.weibull_min(key, 1.0, 2.0, shape),
         "old key": lambda key: random.normal(random.PRNGKey(0), shape),
     }
 
@@ -309,6 +316,8 @@ def test_what_cannot_be_expressed_is_named(monkeypatch: pytest.MonkeyPatch) -> N
             "square": jnp.square(jax.random.normal(key, (4,))),
             "tile": jnp.tile(jax.random.normal(key, (4,)), 3),
             "sum": jax.random.normal(key, (4,)) + jax.random.uniform(key, (4,)),
+            "equal keys": jax.random.normal(key, (4,)) + jax.random.normal(key, (4,)),
+            "cauchy": jax.random.cauchy(key, (4,)),
             "gamma": jax.random.gamma(key, 2.0, (4,)),
             "slope": jax.random.normal(key, (4,)) * jnp.arange(4),
             "again": again,

@@ -120,8 +120,8 @@ def test_code_of_its_author_is_named_and_the_rest_is_there() -> None:
     assert initcli.totals(model).params == 40
     (note,) = model.notes
     assert note == (
-        "'own' (Mine): its author's own code, which is not run; the shape of what comes out is "
-        "the recorded one; weights of its own, if there are any, are not counted"
+        "'own' (Mine): its custom code is not run; its output has the recorded shape; "
+        "its own weights, if any, are not counted"
     )
 
 
@@ -209,7 +209,7 @@ def test_an_activation_of_one_s_own_changes_no_weight() -> None:
     own = {"module": "builtins", "class_name": "function", "config": "my_relu"}
     model = initcli.parse(sequential(INPUT, layer("Dense", units=4, activation=own)))
     assert initcli.totals(model).params == 28
-    assert model.notes == ("the activation 'my_relu' is its author's own code, and not known",)
+    assert model.notes == ("the activation 'my_relu' is custom code, and not known",)
 
 
 DENSE = layer("Dense", units=4)

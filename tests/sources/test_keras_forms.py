@@ -154,7 +154,7 @@ def test_an_error_in_text_within_stands_at_its_line() -> None:
 def test_a_graph_model_is_one_error(within: dict[str, Any]) -> None:
     nodes = [{"name": "dense/kernel", "op": "Const"}] * 30
     data = {**within, "modelTopology": {"node": nodes, "library": {}, "versions": {}}}
-    with pytest.raises(initcli.InvalidSpec, match="a TensorFlow graph holds operations") as caught:
+    with pytest.raises(initcli.InvalidSpec, match="a TensorFlow graph has operations") as caught:
         initcli.parse(json.dumps({**data, "weightsManifest": []}))
     assert len(caught.value.errors) == 1
 
@@ -247,5 +247,5 @@ def test_objects_of_python_are_refused_with_a_way_on(tag: str) -> None:
 def test_a_key_in_both_cases_is_an_error() -> None:
     text = '{"className": "Sequential", "config": {"layers": [%s]}}'
     text %= '{"className": "Dense", "config": {"units": 3, "useBias": true, "use_bias": false}}'
-    with pytest.raises(initcli.InvalidSpec, match=r"1:11\d: `use_bias` stands twice"):
+    with pytest.raises(initcli.InvalidSpec, match=r"1:11\d: `use_bias` occurs twice"):
         initcli.parse(text)

@@ -118,7 +118,7 @@ def test_a_call_that_nobody_makes_is_named() -> None:
 
 
 def test_a_flag_that_freezes_nothing_is_noted() -> None:
-    said = "trainable is false, but Keras applies that to none of the layers within"
+    said = "trainable is false, but Keras does not apply that to the layers inside"
     for name, place in (("attention", 0), ("both_ways", 0), ("steps", 0), ("convolved", 1)):
         data = copy.deepcopy(models("3.15.1")[name]["json"])
         layer = data["config"]["layers"][place + 1]

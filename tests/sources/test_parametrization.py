@@ -204,3 +204,51 @@ def test_the_summary_shows_what_is_not_1() -> None:
 def test_nothing_is_said_of_the_standard_parametrization() -> None:
     done = run("summary", str(SAMPLES / "lenet5.yaml"), "--theory")
     assert "parametrization" not in done.stdout
+
+
+ATTENTION = """input_shape: [8, 16]
+parametrization: mup
+base_width: 0.25
+scale: [units, key_dim]
+layers:
+  - {type: Dense, units: 32, name: in}
+  - {type: MultiHeadAttention, num_heads: 2, key_dim: 16, inputs: [in, in], name: attention}
+  - {type: Dense, units: 4, name: head}
+"""
+
+
+def test_wider_heads_have_scores_divided_by_their_size() -> None:
+    # Definition 4.1: 1 / d in place of 1 / √d, which is that of a base model with heads of 4.
+    model = initcli.parse(ATTENTION)
+    assert values(model, "attention/query/kernel") == pytest.approx((0.5, 0.25, 1))
+    assert values(model, "attention/query/bias") == pytest.approx((0.5, 1, 4))
+    assert values(model, "attention/key/kernel") == pytest.approx((1, 0.25, 1))
+    assert values(initcli.parse(ATTENTION.replace("mup", "ntk")), "attention/query/bias")[0] == 1
+    with pytest.raises(initcli.errors.InvalidSpec, match="no layer has such a size") as raised:
+        initcli.parse(ATTENTION.replace("key_dim]", "key_din]"))
+    assert ":4:16:" in str(raised.value)
+
+
+def test_a_sweep_of_named_sizes_keeps_the_base_model(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(ATTENTION.replace("base_width: 0.25\nscale: [units, key_dim]\n", ""), "utf-8")
+    models = initcli.variants([spec], widths=["1,4"], scale=["units", "key_dim"])
+    written = initcli.parse(ATTENTION.replace("32", "128").replace("16, inputs", "64, inputs"))
+    for own, other in zip(models[1][1].parameters, written.parameters, strict=True):
+        assert own.shape == other.shape
+        assert (own.multiplier, own.adam_rate) == (other.multiplier, other.adam_rate)
+
+
+def test_biases_of_the_neural_tangent_are_multiplied() -> None:
+    made = "{type: RandomNormal, stddev: 0.3}"
+    model = initcli.parse(f"""input_shape: [4]
+parametrization: ntk
+layers:
+  - {{type: Dense, units: 8, name: a, bias_initializer: {made}}}
+  - {{type: Dense, units: 8, name: b, bias_initializer: {{type: Constant, value: -0.5}}}}
+  - {{type: Dense, units: 8, name: c}}
+""")
+    biases = {each.path: each for each in model.parameters if each.name == "bias"}
+    assert [each.multiplier for each in biases.values()] == pytest.approx([0.3, 0.5, 1])
+    distributions = [each.distribution for each in biases.values()]
+    assert [(d.mean, d.std) for d in distributions if d] == [(0, pytest.approx(1)), (-1, 0), (0, 0)]

@@ -299,7 +299,7 @@ ENTRIES = [
         "{type: Conv2D, filters: 3, kernel_size: 2}",
         "{type",
         errors.ShapeMismatch,
-        "Conv2D needs an input of 3 axes beside the batch (height, width, channels), "
+        "Conv2D needs an input of 3 axes besides the batch (height, width, channels), "
         "not (None, 8, 6)",
         "",
         id="too few axes",
@@ -340,7 +340,7 @@ ENTRIES = [
         "{type: Permute, dims: [1, 3, 2]}",
         "{type",
         errors.ShapeMismatch,
-        "Permute orders 3 axes, and its input (None, 8, 6) has 2 beside the batch",
+        "Permute orders 3 axes, and its input (None, 8, 6) has 2 besides the batch",
         "`dims` must name each of them, counted from 1",
         id="a permutation of other axes",
     ),
@@ -494,14 +494,14 @@ WHOLE = [
         "input_shape: [3]\ninput_shape: [4]\nlayers: [{type: ReLU}]",
         (2, 1),
         errors.DuplicateKey,
-        "the key 'input_shape' stands twice in this mapping",
+        "the key 'input_shape' occurs twice in this mapping",
         id="a key twice",
     ),
     pytest.param(
         '{"input_shape": [3],\n "layers": [{"type": "ReLU", "type": "ELU"}]}',
         (2, 30),
         errors.DuplicateKey,
-        "the key 'type' stands twice in this mapping",
+        "the key 'type' occurs twice in this mapping",
         id="a key twice in JSON",
     ),
     pytest.param(
@@ -537,7 +537,7 @@ WHOLE = [
         "input_shape: [3]\nlayers: [{type: ReLU}]\n---\n",
         (3, 1),
         errors.UnparsableText,
-        "a spec is one YAML document, and here a second begins",
+        "a spec is a single YAML document, but a second begins here",
         id="a second document",
     ),
     pytest.param(

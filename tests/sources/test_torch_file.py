@@ -105,7 +105,7 @@ def test_stored_values_come_back_in_the_layout_of_keras(
     [
         ("{type: GRU, units: 2, reset_after: false}", "reset_after: true"),
         ("{type: MultiHeadAttention, num_heads: 2, key_dim: 2}", "features of a head"),
-        ("{type: PReLU}", "one a channel"),
+        ("{type: PReLU}", "one per channel"),
         ("{type: BatchNormalization, renorm: true}", "moving_stddev"),
         ("{type: EinsumDense, equation: 'abc,cd->abd', output_shape: [5, 2]}", "EinsumDense layer"),
     ],

@@ -1,4 +1,4 @@
-"""The checks, one a file. To add one is to add its file here: nothing else needs to be told."""
+"""The checks, one per file. Adding a file here registers its check."""
 
 from __future__ import annotations
 

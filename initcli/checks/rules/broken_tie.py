@@ -1,4 +1,4 @@
-"""I612: tensors that should be one and are not."""
+"""I612: tied tensors whose values differ."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from initcli.parameter import Parameter
 
 
 class BrokenTie(DisagreementCheck):
-    """A file has different values for two tensors that its configuration makes one.
+    """Two tensors that the configuration ties have different values in the file.
 
     ## What it does
-    Compares the values of tied tensors, such as the embedding and the head over the vocabulary,
-    where a file has both.
+    Compares the values of tied tensors, such as the embedding and the language model head, if the
+    file stores both.
 
     ## Why is this bad
-    Transformers 5 leaves the two apart and trains both; earlier versions let one overwrite the
-    other. The model is not the one that was trained, by one reading or the other.
+    Transformers 5 loads and trains the two separately; earlier versions let one overwrite the
+    other. In one of these versions the loaded model is not the one that was trained.
 
     ## Reported
     ```python
@@ -40,7 +40,7 @@ class BrokenTie(DisagreementCheck):
     ```
 
     ## Use instead
-    `tie_word_embeddings: false`, if both were trained; else a checkpoint with one of them.
+    `tie_word_embeddings: false` if both were trained; otherwise a checkpoint with only one of them.
 
     ## References
     - Press, Wolf 2017, Using the output embedding, arXiv:1608.05859
@@ -50,8 +50,8 @@ class BrokenTie(DisagreementCheck):
     code = "I612"
     name = "broken-tie"
     kind = "untied"
-    remedy = "say `tie_word_embeddings: false` if both were trained, or store one of them"
+    remedy = "set `tie_word_embeddings: false` if both were trained, or store only one of them"
 
     def message(self, parameter: Parameter, disagreement: Disagreement) -> str:
         names = listed(disagreement.names, "and")
-        return f"{names} are one tensor of {parameter.size:,} values, and have different ones"
+        return f"{names} are tied, but their {parameter.size:,} values differ"

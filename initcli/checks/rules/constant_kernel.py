@@ -20,19 +20,18 @@ class ConstantKernel(Check):
     """All entries of a kernel are the same.
 
     ## What it does
-    Looks for kernels and embeddings whose entries all have one value, and for kernels and scales
-    (gamma) of zeros that all of the signal has to pass.
+    Looks for kernels and embeddings whose entries all have the same value, and for zero kernels and
+    scales (gamma) that the whole signal must pass.
 
-    Zeros are an error where no gradient ever reaches them: behind a ReLU, whose slope at 0 is 0, or
-    two of them one behind the other, of which each keeps the other from learning. They are a
-    warning where nothing else passes the signal on at the first step, and not reported at the end
-    of a residual branch (Fixup, SkipInit, ReZero, the last gamma of a ResNet's block), as one
-    factor of a product, or in the last layer, where each unit has an error of its own. Equal
-    entries that are not 0 are a warning where random kernels follow, whose gradients tell the units
-    apart.
+    Zeros are an error if no gradient ever reaches them: before a ReLU, whose slope at 0 is 0, or
+    two in a row, each of which keeps the other from learning. They are a warning if they only block
+    the signal at the first step. They are not reported at the end of a residual branch (Fixup,
+    SkipInit, ReZero, the last gamma of a ResNet block), as one factor of a product, or in the last
+    layer, where each unit has its own error. Equal nonzero entries are a warning if random kernels
+    follow, because the gradients of those kernels make the units differ.
 
     ## Why is this bad
-    Units that start the same compute the same, get the same gradients and stay the same; only
+    Units that start equal compute the same outputs, get the same gradients and stay equal; only
     random weights break the symmetry. Zeros pass neither signal nor gradient.
 
     ## Reported
@@ -67,10 +66,10 @@ class ConstantKernel(Check):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         for layer, parameter in evidence.dead_ends:
-            fault = "are 0: nothing passes it forwards, and no gradient passes it backwards"
+            fault = "are 0: no signal passes it forward, and no gradient backward"
             yield self._finding(evidence, layer, parameter, fault)
         for layer, parameter in evidence.late:
-            fault = "are 0: nothing passes it at the first step, and it learns from the next"
+            fault = "are 0: no signal passes it at the first step; it learns from the second on"
             yield self._finding(evidence, layer, parameter, fault, "warning")
         for layer, parameter in evidence.parameters:
             distribution = parameter.distribution
@@ -83,7 +82,7 @@ class ConstantKernel(Check):
                 units = f"its {parameter.shape[-1]:,} units start identical"
                 fault = f"are {distribution.value:.4g}: {units}"
                 if _are_told_apart(evidence, layer):
-                    fault += ", and only the kernels behind it tell them apart"
+                    fault += ", and only the kernels after it make them differ"
                     yield self._finding(evidence, layer, parameter, fault, "warning")
                 else:
                     yield self._finding(evidence, layer, parameter, fault)
@@ -107,7 +106,7 @@ class ConstantKernel(Check):
 
 
 def _are_told_apart(evidence: Evidence, layer: BuiltLayer) -> bool:
-    """Whether all kernels that take what a layer makes give its units gradients of their own."""
+    """Whether all kernels that take a layer's output give its units different gradients."""
     graph = evidence.graph
     if graph is None:
         return False
@@ -130,12 +129,12 @@ def _are_told_apart(evidence: Evidence, layer: BuiltLayer) -> bool:
 
 
 def _may_be_constant(evidence: Evidence, layer: BuiltLayer, parameter: Parameter) -> bool:
-    """Whether equal entries that are not 0 lose nothing."""
+    """Whether equal nonzero entries do no harm."""
     if len(parameter.shape) < 2 or evidence.is_result(layer):
         return True
     owner = parameter.owner
     inner = owner.layer if owner else layer.layer
     if isinstance(inner, convolution.DepthwiseConv | convolution.SeparableConv):
-        # Each channel has units of its own, which average its window.
+        # Each unit averages the window of its own channel.
         return bool(owner and owner.name != "pointwise_kernel" and inner.depth_multiplier == 1)
     return math.prod(parameter.shape[1:]) == 1

@@ -1,4 +1,4 @@
-"""I205: units that are 0 whatever comes in."""
+"""I205: units that are 0 for every input."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class DeadUnits(Check):
     """Units of ReLU are 0 for every example.
 
     ## What it does
-    Counts the units of a ReLU that are 0 for a whole batch. Clearly more than six in ten are
-    reported, or more than 95 % of outputs that are 0. It is an error where a ReLU leaves less than
-    one unit in a hundred, and a warning otherwise. In a deep network with good initializers up to
-    half of the units may be 0: examples become alike with depth, and a unit is then on or off for
-    all of them.
+    Counts the units of a ReLU that are 0 for a whole batch. Reports clearly more than 60 % of the
+    units, or more than 95 % of zero outputs: as an error if less than 1 % of the units are left,
+    otherwise as a warning. In a deep network with good initializers up to half of the units may be
+    0: examples become similar with depth, so a unit is on or off for all of them.
 
     ## Why is this bad
-    Where a ReLU is off its slope is 0. A unit that is off for every example gets no gradient and
-    stays as it is. A bias far below 0, or a kernel whose mean is, does that to many units at once.
+    The slope of a ReLU is 0 where its output is 0. A unit that is 0 for every example gets no
+    gradient and never changes. A bias far below 0, or a kernel with a mean far below 0, does that
+    to many units at once.
 
     ## Reported
     ```yaml
@@ -47,7 +47,7 @@ class DeadUnits(Check):
     ```
 
     ## Use instead
-    A bias of zeros, or an activation with a slope below 0, such as `leaky_relu`.
+    A bias of zeros, or an activation with a slope for negative inputs, such as `leaky_relu`.
 
     ## References
     - Lu, Shin, Su, Karniadakis 2020, Dying ReLU and initialization, arXiv:1903.06733
@@ -74,7 +74,7 @@ class DeadUnits(Check):
             bias or evidence.first_kernel(layer),
             message=message,
             remedy=rescaling.text,
-            advice="raise the bias, or use an activation with a slope below 0",
+            advice="raise the bias, or use an activation with a slope for negative inputs",
             changes=rescaling.changes,
             severity=None if judgment.activity.dies else "warning",
         )

@@ -1,4 +1,4 @@
-"""I404: custom initializers whose values miss the distribution that their author declares."""
+"""I404: custom initializers whose values do not follow their declared distribution."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class DeclaredDistribution(Check):
     """The values of a custom initializer do not follow the distribution that it declares.
 
     ## What it does
-    A function declares what it means to draw by an attribute `distribution`: an initializer, by
-    name or with arguments. This check draws each tensor and tests its values against that
-    (Kolmogorov–Smirnov). Functions without a declaration are left alone.
+    A function declares the distribution of its values with an attribute `distribution`: an
+    initializer, by name or with arguments. This check draws each tensor and tests its values
+    against that distribution (Kolmogorov–Smirnov). Functions without a declaration are skipped.
 
-    Reported is what `summary` marks as a poor fit: p below 0.001. Of m such tensors the k-th
-    smallest p is held against 0.001 k / m, so that a correct model has a false alarm for one seed
-    in a thousand, however many tensors it has.
+    Of m tested tensors, those with the k smallest p-values are reported for the largest k whose p
+    is below 0.001 k / m. So a correct model has a false alarm for one seed in a thousand, however
+    many tensors it has.
 
     ## Why is this bad
-    The weights are not what their author says: a variance was given as a standard deviation, fans
-    were swapped, values were cut or rounded.
+    The weights do not have the intended distribution: a variance was passed as a standard
+    deviation, fans were swapped, or values were clipped or rounded.
 
     ## With these initializers
     ```python
@@ -33,7 +33,7 @@ class DeclaredDistribution(Check):
 
 
     def my_normal(shape, dtype=None, rng=None):
-        # A variance that was taken for a standard deviation.
+        # A variance passed as a standard deviation.
         return rng.normal(0.0, 0.05**2, shape).astype(dtype)
 
 
@@ -90,7 +90,7 @@ class DeclaredDistribution(Check):
                     parameter,
                     message=(
                         f"{parameter.initializer} declares {distribution.text}, std "
-                        f"{distribution.std:.3g}, and its {parameter.size:,} values have mean "
+                        f"{distribution.std:.3g}, but its {parameter.size:,} values have mean "
                         f"{measured.mean:.3g} and std {measured.std:.3g} (p = {p_value:.1g})"
                     ),
                     remedy="fix the function, or declare the distribution that it follows",
@@ -98,7 +98,7 @@ class DeclaredDistribution(Check):
 
 
 def _largest_doubtful(p_values: Sequence[float]) -> float:
-    """The largest p-value that is too small for chance; -1 where there is none."""
+    """The largest p-value that is too small for chance (Benjamini–Hochberg); -1 if none is."""
     share = DOUBTFUL / max(len(p_values), 1)
     ranked = enumerate(sorted(p_values), 1)
     return max((p for k, p in ranked if p < share * k), default=-1.0)

@@ -1,4 +1,4 @@
-"""I301: depthwise kernels whose fan-in counts every channel."""
+"""I301: depthwise kernels whose fan-in counts all channels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class DepthwiseFans(MiscountedFans):
 
     ## What it does
     Compares the fans that the initializer counts with those of the layer. A depthwise convolution
-    sums over its window alone, k · k entries of one channel; of the kernel's shape (k, k, channels,
-    multiplier) Keras counts k · k · channels as the fan-in.
+    sums over the k · k window of one channel; for the kernel shape (k, k, channels, multiplier)
+    Keras counts the fan-in as k · k · channels.
 
     ## Why is this bad
-    Initializers that scale by a fan draw weights that are too small, by about the root of the
-    number of channels: 5.7 times with 32. A normalization behind the layer hides it, as in
-    MobileNet, and the finding says so; without one the signal shrinks by that factor.
+    Initializers that scale by a fan draw weights that are too small, by about the square root of
+    the number of channels: 5.7 times for 32 channels. A normalization after the layer hides this,
+    as in MobileNet, and the finding says so; without one the signal shrinks by that factor.
 
     ## Reported
     ```yaml
@@ -38,7 +38,7 @@ class DepthwiseFans(MiscountedFans):
     ```
 
     ## Use instead
-    An initializer that is told the axes of the sum, or VarianceScaling with a larger scale.
+    An initializer with the summed axes as `input_axes`, or VarianceScaling with a larger scale.
 
     ## References
     - keras-team/keras#11773

@@ -14,13 +14,13 @@ class EqualValues(ValueCheck):
     """All stored values of a kernel are equal.
 
     ## What it does
-    Looks for tensors that have one value throughout although the model declares random values, or,
-    without a model, although they have two axes or more and are no bias, scale or mask by name.
-    Zeros that no model declares are a warning: residual branches and last layers may start so.
+    Looks for tensors whose values are all equal although the model declares random ones. Without a
+    model, it looks at tensors with two or more axes whose name is not that of a bias, scale or
+    mask; zeros are then a warning, because residual branches and last layers may start at 0.
 
     ## Why is this bad
-    Units with equal weights compute the same and get the same gradients. Zeros in a file that was
-    trained belong to a tensor that no gradient has reached or that was never loaded.
+    Units with equal weights compute the same outputs and get the same gradients. In a trained file,
+    a tensor of zeros was never reached by a gradient, or never loaded.
 
     ## Reported
     ```python
@@ -34,7 +34,7 @@ class EqualValues(ValueCheck):
     ```
 
     ## Use instead
-    A random initializer, or a checkpoint in which the tensor was saved.
+    A random initializer, or a checkpoint that contains the tensor.
 
     ## References
     - Goodfellow, Bengio, Courville 2016, Deep Learning, section 8.4
@@ -53,7 +53,7 @@ class EqualValues(ValueCheck):
                 fault = f"all {seen.count:,} values of {tensor.path} are {seen.min:.4g}"
             elif parts := tensor.parts(_are_equal):
                 fault = f"{listed(parts[:3], 'and')}: all values are equal"
-                fault += f"; {len(parts):,} parts of {tensor.path} are so"
+                fault += f"; {len(parts):,} parts of {tensor.path} are constant"
             else:
                 continue
             declared = "" if tensor.declared is None else f", declared {tensor.declared.text}"
@@ -67,6 +67,6 @@ class EqualValues(ValueCheck):
 
 
 def _are_equal(chunks: Iterator[Array]) -> bool:
-    """Whether all values of all chunks are the first."""
+    """Whether all values of all chunks are equal."""
     first = next(chunks)
     return bool((first == first[0]).all()) and all((each == first[0]).all() for each in chunks)

@@ -11,28 +11,28 @@ from initcli.checks.base import Finding
 from initcli.checks.values import Held, ValueCheck, Values
 
 _LARGEST = 1e6
-"""No initializer draws values of this size, and no weight of a working model has it."""
+"""Magnitude that no initializer draws and no weight of a working model has."""
 _OUTLIER = 1e4
-"""Distances between the quartiles; values of a normal distribution lie within 10 of them."""
+"""Magnitude in interquartile ranges; normally distributed values stay below 10."""
 _SMALLEST = 2.0**-126
-"""The smallest number of float32 and bfloat16 with all its digits."""
+"""The smallest normal number of float32 and bfloat16."""
 _MANY = 0.01
 _SAMPLE = 1 << 16
 _STATISTICS = re.compile(r"mask|running|moving|mean|var|num_batches|freq|scale|zeros", re.I)
-"""Tensors that are no weights, and may have any values."""
+"""Names of tensors that are not weights and may have any values."""
 
 
 class ExtremeValues(ValueCheck):
     """Stored values are far outside any initial distribution.
 
     ## What it does
-    Looks for finite values beyond 10⁶, for values that lie 10,000 times as far out as the quartiles
-    lie apart, and for tensors in which many values are denormal, below 1.2e-38. Masks, scales and
-    running statistics are left out.
+    Looks for finite values beyond ±10⁶, for values beyond 10,000 times the interquartile range, and
+    for tensors with many subnormal values, below 1.2e-38. Masks, scales and running statistics are
+    skipped.
 
     ## Why is this bad
-    Memory that nothing wrote to holds such values: 1e37 next to 1e-41. A single huge weight
-    dominates its sums, overflows in half precision, and ends in NaN.
+    Uninitialized memory holds such values: 1e37 next to 1e-41. A single huge weight dominates its
+    sums, overflows in half precision, and leads to NaN.
 
     ## Reported
     ```python
@@ -47,7 +47,7 @@ class ExtremeValues(ValueCheck):
     ```
 
     ## Use instead
-    An initializer for every tensor, and a load that names what it did not find.
+    An initializer for every tensor, and loading code that reports missing tensors.
 
     ## References
     - Hugging Face transformers #28122, weights of 1e37 after loading
@@ -71,7 +71,7 @@ class ExtremeValues(ValueCheck):
 
 
 def _fault(tensor: Held) -> str:
-    """What is extreme about the values; empty if nothing is."""
+    """What is extreme about the values; "" if nothing is."""
     seen = tensor.measured
     largest = max(seen.min, seen.max, key=abs)
     if abs(largest) > _LARGEST:
@@ -81,14 +81,13 @@ def _fault(tensor: Held) -> str:
     some = tensor.stored.read(0, min(tensor.stored.size, _SAMPLE))
     denormal = np.count_nonzero((some != 0) & (np.abs(some) < _SMALLEST))
     if denormal > _MANY * some.size:
-        return f"{denormal:,} denormal values among the first {some.size:,}"
+        return f"{denormal:,} subnormal values among the first {some.size:,}"
     return ""
 
 
 def _spread(tensor: Held) -> float:
-    """The distance between the quartiles, to the width of a bin."""
+    """The interquartile range, to the width of a bin; 0 if both quartiles are in one bin."""
     histogram = tensor.measured.histogram
     shares = np.cumsum(histogram.counts) / max(int(histogram.counts.sum()), 1)
     low, high = np.searchsorted(shares, (0.25, 0.75))
-    # Quartiles in one bin are not known to be apart.
     return float(histogram.edges[high] - histogram.edges[low]) if high > low else 0.0

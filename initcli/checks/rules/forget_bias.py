@@ -12,20 +12,20 @@ from initcli.initializers import Chrono, Joined
 from initcli.parameter import Parameter
 
 _MIN_MEAN = 0.5
-"""Mean of a forget gate's bias from which on the gate is open."""
+"""Minimum mean of the bias of an open forget gate."""
 
 
 class ForgetBias(Check):
     """The forget gate of an LSTM has no positive bias.
 
     ## What it does
-    Looks for LSTMs whose forget gate has a bias of mean less than 0.5, or none. Keras adds 1 by
-    itself (`unit_forget_bias`); PyTorch and Flax do not.
+    Looks for LSTMs whose forget gate has no bias, or a bias with a mean below 0.5. Keras adds 1 by
+    default (`unit_forget_bias`); PyTorch and Flax do not.
 
     ## Why is this bad
-    At every step the forget gate multiplies what the cell remembers by sigmoid(bias + …). With a
-    bias of 0 that is about one half: ten steps leave a thousandth of the memory, and of the
-    gradient that leads back to it. Many LSTMs train all the same on short sequences.
+    At every step the forget gate multiplies the cell state by sigmoid(bias + …). For a bias of 0
+    that is about one half: ten steps leave a thousandth of the state, and of the gradient through
+    it. Many LSTMs still train on short sequences.
 
     ## Reported
     ```yaml
@@ -42,7 +42,7 @@ class ForgetBias(Check):
     ```
 
     ## Use instead
-    `unit_forget_bias: true`, or the initializer Chrono for long sequences.
+    `unit_forget_bias: true`, or the Chrono initializer for long sequences.
 
     ## References
     - Jozefowicz, Zaremba, Sutskever 2015, proceedings.mlr.press/v37/jozefowicz15
@@ -68,7 +68,7 @@ class ForgetBias(Check):
                     evidence,
                     layer,
                     parameter,
-                    message="the forget gate has no bias: each step leaves 0.5 of the memory",
+                    message="the forget gate has no bias: each step keeps 0.5 of the cell state",
                     remedy="use_bias: true",
                     changes=[Change((*place, "use_bias"), True)],
                 )
@@ -76,7 +76,7 @@ class ForgetBias(Check):
                 remedy = "unit_forget_bias: true"
                 change = Change((*place, "unit_forget_bias"), True)
                 if owner.layer.unit_forget_bias:
-                    # The default of another framework has taken the place of Keras's.
+                    # The default of another framework replaces that of Keras.
                     remedy = "bias_initializer: zeros, to which unit_forget_bias adds 1"
                     change = Change((*place, "bias_initializer"), "zeros")
                 yield self.finding(
@@ -84,8 +84,8 @@ class ForgetBias(Check):
                     layer,
                     bias,
                     message=(
-                        f"the bias of the forget gate has mean {mean:.3g}: each step leaves "
-                        f"{_kept(mean):.2g} of the memory"
+                        f"the bias of the forget gate has mean {mean:.3g}: each step keeps "
+                        f"{_kept(mean):.2g} of the cell state"
                     ),
                     remedy=remedy,
                     changes=[change],
@@ -93,12 +93,12 @@ class ForgetBias(Check):
 
 
 def _kept(bias: float) -> float:
-    """The share of the memory that a forget gate with that bias leaves at each step."""
+    """The share of the cell state that a forget gate with that bias keeps at each step."""
     return 1 / (1 + math.exp(min(-bias, 700.0)))
 
 
 def _forget_mean(bias: Parameter) -> float | None:
-    """Mean of the second quarter, the forget gate's."""
+    """The mean of the forget gate's bias, which is the second quarter."""
     initializer = bias.initializer
     if isinstance(initializer, Joined) and len(initializer.parts) > 2:
         distribution = initializer.parts[1].distribution_for((initializer.sizes[1],))

@@ -1,4 +1,4 @@
-"""I203: gradients that vanish or explode on their way backwards."""
+"""I203: gradients that vanish or explode in the backward pass."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ class GradientSize(Check):
     """Gradients vanish or explode over the depth.
 
     ## What it does
-    Compares how much a relative change of each hidden output changes the results: the size of the
-    gradient times the spread of the output, at every tensor that all of the signal passes. Neither
-    the number of units nor a normalization, which divides a signal and multiplies its gradient,
-    makes a difference by itself. A factor of 10,000 is reported, and upwards one of 150 where each
-    layer makes more than 1.5 of it, or each time step of a recurrent layer that ends with its last
-    state. Reported too are recurrent layers of which 14 time steps or fewer get 1e-4 of the largest
-    gradient, and 32 or more get less. Networks with normalizations that train stay within 1,000.
+    Measures how much a relative change of each hidden output changes the model's outputs: the size
+    of the gradient times the standard deviation of the output, at every tensor that the whole
+    signal passes. This does not depend on the number of units, or on normalizations, which divide a
+    signal and multiply its gradient.
+
+    Reports a factor of 10,000 over the depth. Growth is already reported from a factor of 150 on if
+    it exceeds 1.5 per layer, or per time step of a recurrent layer that returns its last state.
+    Also reports recurrent layers in which at most 14 time steps get 1e-4 of the largest gradient or
+    more, and at least 32 get less. Trainable networks with normalizations stay within 1,000.
 
     ## Why is this bad
-    A layer learns from how much the results change with its output. Where each layer squashes
-    differences (a sigmoid's slope is at most 1/4) the first ones hardly learn; where each blows
-    them up (a saturated tanh, many batch normalizations in a row) the slightest step changes
+    A layer learns from how its output changes the model's outputs. If each layer shrinks
+    differences (the slope of a sigmoid is at most 1/4), the first layers hardly learn. If each
+    amplifies them (a saturated tanh, many batch normalizations in a row), the smallest step changes
     everything.
 
     ## Reported
@@ -50,8 +52,8 @@ class GradientSize(Check):
     ```
 
     ## Use instead
-    The scale that keeps the signal, where there is one. Where an activation is unstable at every
-    scale, another activation, a normalization, or a connection around the layers.
+    The scale that keeps the signal, if there is one. If an activation is unstable at every scale:
+    another activation, a normalization, or a skip connection around the layers.
 
     ## References
     - Schoenholz et al. 2017, Deep information propagation, arXiv:1611.01232: only layers within a
@@ -71,8 +73,8 @@ class GradientSize(Check):
                 evidence,
                 layer,
                 message=(
-                    f"gradients explode over the time steps of {layer.name}: one is {factor:.3g} "
-                    "times that of the last (measured)"
+                    f"gradients explode over the time steps of {layer.name}: the largest is "
+                    f"{factor:.3g} times that of the last step (measured)"
                 ),
                 advice="use a smaller recurrent kernel, such as the orthogonal one of Keras",
             )
@@ -82,12 +84,12 @@ class GradientSize(Check):
                 evidence,
                 layer,
                 message=(
-                    f"gradients vanish over the time steps of {layer.name}: all but {reach} get "
-                    "less than 1e-4 of the largest (measured)"
+                    f"gradients vanish over the time steps of {layer.name}: all but {reach} steps "
+                    "get less than 1e-4 of the largest (measured)"
                 ),
                 advice=(
-                    "let the state last longer: with a larger recurrent kernel, such as the "
-                    "orthogonal one of Keras, or biases that keep its gates open"
+                    "keep the state longer: use a larger recurrent kernel, such as the "
+                    "orthogonal one of Keras, or biases that keep the gates open"
                 ),
             )
 
@@ -100,7 +102,7 @@ class GradientSize(Check):
         explodes = ratio > 1
         begin, end = graph.made_by[first.tensor], graph.made_by[last.tensor]
         steps = [i for i in range(begin, end + 1) if mixes(graph.steps[i])] or [begin]
-        # The layer at fault loses or gains the most; of several that do as much, the first.
+        # The layer at fault has the largest factor; among equal ones it is the first.
         factors = [
             a.size / b.size if explodes else b.size / a.size for a, b in pairwise(sensitivities)
         ]
@@ -113,14 +115,15 @@ class GradientSize(Check):
         before = [i for i in steps if graph.steps[i].outputs[0] <= after] or steps
         layer = evidence.layer_of(before[-1])
         rescaling = evidence.rescaled(steps)
-        around = "connect around the layers with Add"
-        advice = f"{around}, or put normalizations in"
+        around = "add skip connections around the layers"
+        advice = f"{around}, or normalizations between them"
         if rescaling.unstable:
             advice = rescaling.without_scale("gradients", around)
         elif not rescaling.text and any(
             step.layer.acts_as() == "normalizes" for step in graph.steps[begin:]
         ):
-            advice = f"no scale helps, as normalizations undo it: {around}, or use fewer of them"
+            reason = "no scale helps because normalizations undo it"
+            advice = f"{reason}: {around}, or use fewer of them"
         return self.finding(
             evidence,
             layer,
@@ -128,7 +131,7 @@ class GradientSize(Check):
             others=[graph.steps[index].name for index in steps],
             message=(
                 f"gradients {'explode' if explodes else 'vanish'} over {len(steps)} layers: a "
-                f"relative change at {graph.steps[begin].name} changes the results {ratio:.3g} "
+                f"relative change at {graph.steps[begin].name} changes the outputs {ratio:.3g} "
                 f"times as much as one at {graph.steps[end].name} ({judgment.basis})"
             ),
             remedy="" if rescaling.unstable else rescaling.text,

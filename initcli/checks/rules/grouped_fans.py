@@ -1,4 +1,4 @@
-"""I302: kernels of grouped convolutions whose fan-out counts every group."""
+"""I302: kernels of grouped convolutions whose fan-out counts all groups."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class GroupedFans(MiscountedFans):
 
     ## What it does
     Compares the fans that the initializer counts with those of the layer. With g groups an input
-    channel feeds the filters of its own group, a g-th of all; Keras and PyTorch read the fan-out
-    off the kernel's shape, which has all.
+    channel feeds only the filters of its own group, 1/g of all; Keras and PyTorch compute the
+    fan-out from the kernel's shape, which contains all filters.
 
     ## Why is this bad
-    Initializers by the fan-out, or by the mean of both fans such as Glorot's, draw weights that are
-    too small. Those by the fan-in are right.
+    Initializers that scale by the fan-out, or by the mean of both fans like Glorot's, draw weights
+    that are too small. Those that scale by the fan-in are correct.
 
     ## Reported
     ```yaml
@@ -34,7 +34,7 @@ class GroupedFans(MiscountedFans):
     ```
 
     ## Use instead
-    An initializer by the fan-in, such as `lecun_uniform` or `he_uniform`.
+    An initializer that scales by the fan-in, such as `lecun_uniform` or `he_uniform`.
 
     ## References
     - pytorch/pytorch#23854

@@ -14,20 +14,22 @@ from initcli.sampling.chunks import CHUNK
 from initcli.stored import StoredTensor
 
 _LEAST_BYTES = 32
-"""Size of a row that does not occur twice by chance: random values of any float dtype have at
-least 3 random bits in 8, so that of a million rows two are equal once in 10¹⁷ tensors."""
+"""Minimum size of a row, in bytes, that does not repeat by chance: random values of any float
+dtype have at least 3 random bits in 8, so among a million rows two are equal once in 10¹⁷ tensors.
+"""
 
 
 class IdenticalRows(ValueCheck):
-    """Rows of a stored tensor, such as those of experts or words, are identical.
+    """Rows of a stored tensor, such as those of tokens or experts, are identical.
 
     ## What it does
-    Compares the slices along the first axis of each kernel: words of an embedding, units of a
-    PyTorch matrix, experts of a packed tensor. Rows of one value, such as padding, are left out.
+    Compares the slices along the first axis of each kernel: tokens of an embedding, units of a
+    PyTorch matrix, experts of a packed tensor. Constant rows, such as padding, are skipped.
 
     ## Why is this bad
-    Words with the same vector cannot be told apart, and experts with the same weights are one
-    expert. Added rows that were filled with the mean, or a shard that was written twice, look so.
+    The model cannot distinguish tokens with the same vector, and experts with the same weights act
+    as one expert. Typical causes are added rows that were filled with the mean, and a shard that
+    was written twice.
 
     ## Reported
     ```python
@@ -41,7 +43,7 @@ class IdenticalRows(ValueCheck):
     ```
 
     ## Use instead
-    Random values for each row, such as the mean plus noise for added words.
+    Random values for each row, such as the mean plus noise for added tokens.
 
     ## References
     - Hewitt 2021, Initializing new word embeddings for pretrained language models
@@ -59,17 +61,17 @@ class IdenticalRows(ValueCheck):
             repeated = [count for count in Counter(_rows(tensor)).values() if count > 1]
             if repeated:
                 rows = f"{sum(repeated):,} of {tensor.stored.shape[0]:,} rows"
-                kinds = "are one row" if len(repeated) == 1 else f"are {len(repeated):,} rows"
+                kinds = "are the same row" if len(repeated) == 1 else f"are {len(repeated):,} rows"
                 yield self.finding_of(
                     values,
                     tensor,
                     f"{rows} of {tensor.path} {kinds}, repeated bit by bit",
-                    "fill each row with random values of its own",
+                    "fill each row with its own random values",
                 )
 
 
 def _rows(tensor: Held) -> Iterator[int]:
-    """A hash of each row of more than one value, where a row is too long to repeat by chance."""
+    """A hash of each row that is not constant, if rows are too long to repeat by chance."""
     stored = tensor.stored
     rows = stored.shape[0] if len(stored.shape) > 1 else 0
     width = math.prod(stored.shape[1:])
@@ -86,7 +88,7 @@ def _rows(tensor: Held) -> Iterator[int]:
 
 
 def _long_row(stored: StoredTensor, start: int, width: int) -> int:
-    """A hash of a row that is longer than a chunk; 0 if it has one value."""
+    """A hash of a row that is longer than a chunk; 0 if the row is constant."""
     low, high, hashes = math.inf, -math.inf, []
     for first in range(start, start + width, CHUNK):
         piece = stored.read(first, min(first + CHUNK, start + width))

@@ -12,19 +12,19 @@ from initcli.measuring.same_values import SameValues
 _OFTEN_TIED = re.compile(
     r"embed|wte|wpe|shared(?!_)|lm_head|decoder\.weight$|pos|ema", re.IGNORECASE
 )
-"""Embeddings, heads and averages, of which files store copies."""
+"""Names of embeddings, heads and averages, which files may store twice."""
 
 
 class IdenticalTensors(ValueCheck):
     """Two stored tensors have the same random values.
 
     ## What it does
-    Compares kernels of one shape bit by bit. Tensors that share their bytes in the file are tied
-    and not reported, nor are embeddings, heads and moving averages, of which files store copies.
+    Compares kernels of the same shape bit by bit. Not reported are tied tensors, which share their
+    bytes in the file, nor embeddings, heads and moving averages, which files may store twice.
 
     ## Why is this bad
-    Independent draws are never equal. Layers that start identical were drawn with the same seed or
-    copied, so that experts or blocks that should differ start as one.
+    Independent draws are never equal. Identical layers were copied or drawn with the same seed, so
+    experts or blocks that should differ start equal.
 
     ## Reported
     ```python
@@ -40,7 +40,7 @@ class IdenticalTensors(ValueCheck):
     ```
 
     ## Use instead
-    A seed of its own for each tensor, or a real tie if they are meant to be one.
+    A different seed for each tensor, or a tie if they are meant to be the same.
 
     ## References
     - Keras documentation, "initializers": an instance with a seed gives the same values each time
@@ -62,10 +62,10 @@ class IdenticalTensors(ValueCheck):
             same.add(each.stored, each.measured)
         for first, second, *others in same.groups():
             tensor, partner = kernels[id(first)], kernels[id(second)]
-            more = f" and of {len(others):,} more" if others else ""
+            more = f" and {len(others):,} more" if others else ""
             yield self.finding_of(
                 values,
                 tensor,
-                f"the {first.size:,} values of {tensor.path} are those of {partner.path}{more}",
-                "draw each with a seed of its own, or tie them",
+                f"{tensor.path} has the same {first.size:,} values as {partner.path}{more}",
+                "draw each with a different seed, or tie them",
             )

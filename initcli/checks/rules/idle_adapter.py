@@ -9,19 +9,19 @@ from initcli.checks.base import Finding
 from initcli.checks.values import ValueCheck, Values
 
 _SECOND = re.compile(r"lora(_embedding)?[._](b|up)\b|lora_kernel_b\b|lora_embeddings_b\b", re.I)
-"""PEFT's, diffusers', kohya's and Keras's names of the matrix that starts at 0."""
+"""Names of the matrix that starts at 0, in PEFT, diffusers, kohya and Keras."""
 
 
 class IdleAdapter(ValueCheck):
     """The second matrix of a low-rank adapter is still 0.
 
     ## What it does
-    Looks for `lora_B` (also `lora.up`, `lora_kernel_b`) of zeros. It is an error where others of
-    the same adapter were trained, and one warning for the file where all of them are 0.
+    Looks for a `lora_B` (also `lora.up`, `lora_kernel_b`) that is all zeros. It is an error if
+    others of the same adapter were trained, and a single warning per file if all of them are 0.
 
     ## Why is this bad
-    An adapter adds B · A, and B starts at 0, so that nothing changes until the first step. One that
-    is still 0 was not trained, or was saved or loaded under the wrong name.
+    An adapter adds B · A to a weight, and B starts at 0, so the adapter changes nothing before the
+    first step. A B that is still 0 was not trained, or was saved or loaded under the wrong name.
 
     ## Reported
     ```python
@@ -41,7 +41,7 @@ class IdleAdapter(ValueCheck):
     ```
 
     ## Use instead
-    An optimizer that has the adapter's parameters, and names that the loader knows.
+    An optimizer that updates the adapter's parameters, and names that the loader knows.
 
     ## References
     - Hu et al. 2021, LoRA, arXiv:2106.09685, section 4.1
@@ -56,7 +56,7 @@ class IdleAdapter(ValueCheck):
         idle = [each for each in second if each.measured.zeros == each.measured.entries > 0]
         advice = "train it, or save and load the adapter under the names that the library expects"
         if idle and len(idle) == len(second):
-            others = f" and of the {len(idle) - 1:,} others" if len(idle) > 1 else ""
+            others = f" and {len(idle) - 1:,} others" if len(idle) > 1 else ""
             message = f"all values of {idle[0].path}{others} are 0: the adapter changes nothing"
             yield self.finding_of(values, idle[0], message, advice, severity="warning")
             return

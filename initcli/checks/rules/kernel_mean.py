@@ -11,20 +11,20 @@ from initcli.initializers import Bilinear
 from initcli.signal.theory import distribution_moments
 
 _MAX_RATIO = 10.0
-"""Largest ratio of what units share to what is their own, in mean squares."""
+"""Maximum ratio of the shared part of units to their own part, in mean squares."""
 
 
 class KernelMean(Check):
     """The mean of a kernel makes its units nearly identical.
 
     ## What it does
-    Compares two parts of what a unit computes with entries of mean m and standard deviation s: m
-    times the sum of all inputs, which every unit shares, and a random part of its own. Where the
-    inputs have one sign, as behind a ReLU, the first has fan_in · m² / s² times the mean square of
-    the second. More than ten times is reported: U(0, 0.1) with 128 inputs has 384.
+    Splits the output of a unit, whose weights have mean m and standard deviation s, into two parts:
+    m times the sum of all inputs, which all units share, and a random part of its own. If the
+    inputs have one sign, as after a ReLU, the shared part has fan_in · m² / s² times the mean
+    square of the other. Reports more than ten times; U(0, 0.1) with 128 inputs has 384.
 
     ## Why is this bad
-    Units that share most of what they compute learn the same, and the signal grows by fan_in · m a
+    Units with nearly equal outputs learn the same features, and the signal grows by fan_in · m per
     layer.
 
     ## Reported
@@ -66,7 +66,7 @@ class KernelMean(Check):
             if moments is None or wired is None or not moments.variance > 0:
                 continue
             if isinstance(parameter.initializer, Bilinear):
-                continue  # A unit takes one channel, and nothing is random.
+                continue  # Each unit has its own channel, and nothing is random.
             fan_in = wired.fans.fan_in
             ratio = fan_in * moments.mean**2 / moments.variance
             if ratio <= _MAX_RATIO or parameter.shape[-1] == 1 or evidence.is_result(layer):
@@ -77,8 +77,8 @@ class KernelMean(Check):
                 parameter,
                 message=(
                     f"the mean of {parameter.path} is {moments.mean:.3g}, its std "
-                    f"{moments.variance**0.5:.3g}: with fan_in {fan_in:,} what all units share has "
-                    f"{ratio:.3g} times the mean square of what is their own"
+                    f"{moments.variance**0.5:.3g}: with fan_in {fan_in:,} the part that all units "
+                    f"share has {ratio:.3g} times the mean square of their own part"
                 ),
                 initializer=evidence.suitable(layer, parameter),
             )

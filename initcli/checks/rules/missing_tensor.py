@@ -1,4 +1,4 @@
-"""I609: declared tensors of which a file has no values."""
+"""I609: declared tensors that a file does not contain."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from initcli.parameter import Parameter
 
 
 class MissingTensor(DisagreementCheck):
-    """A file lacks the values of a tensor that its configuration declares.
+    """A file lacks a tensor that its configuration declares.
 
     ## What it does
-    Looks for each tensor that `config.json` declares under the names that transformers knows for
-    it in files: those of older versions, with and without the name of the base model, single
-    experts in place of joined ones, and the other name of a tied tensor.
+    Looks for each tensor that `config.json` declares, under all names by which transformers finds
+    it in files: those of older versions, with and without the prefix of the base model, single
+    experts instead of joined ones, and the other name of a tied tensor.
 
     ## Why is this bad
-    The library draws what it does not find, and says so in one line of a log. The loaded model then
-    computes with random numbers where trained ones were meant.
+    The library draws missing tensors at random, and reports them in one line of its log. The loaded
+    model then computes with random weights instead of trained ones.
 
     ## Reported
     ```python
@@ -38,7 +38,7 @@ class MissingTensor(DisagreementCheck):
     ```
 
     ## Use instead
-    The checkpoint that has the tensor; a configuration that declares what the file has.
+    The checkpoint that contains the tensor, or a configuration that matches the file.
 
     ## References
     - Hugging Face transformers documentation, "Some weights were newly initialized"
@@ -54,10 +54,10 @@ class MissingTensor(DisagreementCheck):
         path, names, count = disagreement.path, disagreement.names, disagreement.count
         size = f"{parameter.size:,} values"
         distribution = parameter.distribution
-        drawn = f": the library fills it by {distribution.text}" if distribution else ""
+        drawn = f": the library draws it from {distribution.text}" if distribution else ""
         if names == (path,):
             return f"the file has no {path}, {size}{drawn}"
         if len(names) == 1 == count:
-            return f"the file has no {names[0]}, which is all or a part of {path}, {size}{drawn}"
+            return f"the file has no {names[0]}, which is all or part of {path}, {size}{drawn}"
         named = f", such as {listed(names, 'and')}" if names else ""
-        return f"of {path}, {size}, the file lacks {count:,} parts{named}{drawn}"
+        return f"the file lacks {count:,} parts of {path}, {size}{named}{drawn}"

@@ -18,9 +18,9 @@ class NotFinite(ValueCheck):
     Counts the NaNs and infinities of every stored tensor. Masks may have infinities.
 
     ## Why is this bad
-    One NaN in a kernel makes every output NaN, and so every gradient and, after one step, every
-    weight. It comes from a training that diverged, from memory that nothing wrote to, or from a
-    conversion to a dtype with a smaller range.
+    One NaN in a kernel makes every output and gradient NaN and, after one step, every weight. NaNs
+    come from diverged training, from uninitialized memory, or from a conversion to a dtype with a
+    smaller range.
 
     ## Reported
     ```python
@@ -33,7 +33,7 @@ class NotFinite(ValueCheck):
     ```
 
     ## Use instead
-    A checkpoint from before the divergence, or a conversion to bfloat16 in place of float16.
+    A checkpoint from before the divergence, or a conversion to bfloat16 instead of float16.
 
     ## References
     - Hugging Face transformers #35437, weights that are NaN after loading
@@ -58,5 +58,5 @@ class NotFinite(ValueCheck):
                     values,
                     tensor,
                     f"of {seen.entries:,} values of {tensor.path}, {shown}{among}",
-                    "take a checkpoint from before they appeared, or fill the tensor anew",
+                    "use a checkpoint from before they appeared, or initialize the tensor again",
                 )

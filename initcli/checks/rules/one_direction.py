@@ -1,4 +1,4 @@
-"""I207: examples that lie on one line behind all layers."""
+"""I207: examples that lie on one line after the hidden layers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from initcli.checks.evidence import Evidence
 
 
 class OneDirection(Check):
-    """Examples lie on one line behind the hidden layers.
+    """Examples lie on one line after the hidden layers.
 
     ## What it does
-    Counts the directions in which examples lie from their median in the last hidden tensor that
-    all of the signal passes: the participation ratio (Σ λ)² / Σ λ² of the eigenvalues λ of the
-    products of these unit vectors. Less than 1.25 is reported, where inputs have more than 3: then
-    nine tenths of the squares lie along one line. It is measured only.
+    Measures in how many directions the examples differ, in the last hidden tensor that the whole
+    signal passes: the participation ratio (Σ λ)² / Σ λ² of the eigenvalues λ of the Gram matrix of
+    the unit vectors from the median to each example. Reports less than 1.25 if the inputs have more
+    than 3; then 90 % of the sum of squares lie along one line. There is no prediction.
 
     ## Why is this bad
-    The results see one number of each example. Products of random matrices favor one direction
-    more with each layer, the sooner the fewer units they have; a mean that all entries of a kernel
-    share leaves one as well.
+    The outputs depend on a single number per example. Products of random matrices favor one
+    direction more with each layer, sooner with fewer units; a nonzero mean of the entries of a
+    kernel has the same effect.
 
     ## Reported
     ```yaml
@@ -43,14 +43,13 @@ class OneDirection(Check):
     ```
 
     ## Use instead
-    More units or fewer layers, connections around the layers, an orthogonal initializer, or a
-    BatchNormalization.
+    More units or fewer layers, skip connections, an orthogonal initializer, or BatchNormalization.
 
     ## References
     - Daneshmand et al. 2020, Batch normalization provably avoids rank collapse for randomly
       initialised deep networks, arXiv:2003.01652
-    - Hanin, Rolnick 2018, How to start training, arXiv:1803.01719: what decides is the sum of the
-      reciprocals of the widths
+    - Hanin, Rolnick 2018, How to start training, arXiv:1803.01719: the sum of the reciprocals of
+      the widths decides
     """
 
     code = "I207"
@@ -67,11 +66,11 @@ class OneDirection(Check):
             evidence,
             layer,
             message=(
-                f"behind {layer.name} examples differ along {judgment.collapsed:.2f} directions "
+                f"after {layer.name}, examples differ along {judgment.collapsed:.2f} directions "
                 "(participation ratio, measured): nearly all lie on one line"
             ),
             advice=(
-                "use more units or fewer layers, connect around them with Add, or put "
-                "BatchNormalizations in"
+                "use more units or fewer layers, skip connections around them, or "
+                "BatchNormalization between them"
             ),
         )

@@ -1,4 +1,4 @@
-"""I608: stored values that follow another distribution than the declared one."""
+"""I608: stored values that do not follow the declared distribution."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from initcli.types import TensorDtype
 
 _REMEDY = "fill it with the initializer that the model declares, or declare this one"
 _FEWEST = 16
-"""Values of a tensor that are not all equal by chance, or after one step."""
+"""Minimum number of values that are not all equal by chance, or after one step."""
 _ROUNDED = 2.0**-8
-"""Relative error of a constant that is stored with 8 bits."""
+"""Relative error of a constant with 8 significant bits."""
 _SURE = 1e-6
-"""Probability below which values do not follow their distribution: one true tensor in a million."""
+"""p-value below which values do not follow their distribution: one true tensor in a million."""
 
 
 class OtherDistribution(ValueCheck):
     """Stored values follow another distribution than the declared one.
 
     ## What it does
-    Holds the stored values of a model against the distributions that it declares. Values that
-    follow an initializer, but not the declared one, are reported with what they follow. Values that
-    follow none are taken for trained. Where a constant is declared, only another constant and
-    PyTorch's U(±1/√fan_in) are reported: trained values may look like any other.
+    Compares the stored values of a model with the distributions that it declares. Reports values
+    that follow a known initializer other than the declared one. Values that follow none are assumed
+    to be trained. For a declared constant, reports only another constant and PyTorch's
+    U(±1/√fan_in), because trained values may look like any other distribution.
 
     ## Why is this bad
-    The file was not filled by the model's own initializers: a scale for residual branches was not
+    The model's own initializers did not fill the file: a scale for residual branches was not
     applied, or another library or version wrote the weights.
 
     ## Reported
@@ -82,14 +82,14 @@ class OtherDistribution(ValueCheck):
             yield self.finding_of(values, tensor, message, _REMEDY)
         if trained:
             values.notes.append(
-                f"{trained:,} of {total:,} tensors with random initializers follow none any more: "
-                "they are taken for trained"
+                f"{trained:,} of {total:,} tensors with random initializers no longer follow any: "
+                "they are assumed to be trained"
             )
 
     def _other_constant(
         self, values: Values, tensor: Held, declared: Distribution
     ) -> Iterator[Finding]:
-        """What is wrong with a trained tensor that is declared constant.
+        """The findings on a trainable tensor that is declared constant.
 
         The first step of some optimizers moves every value by the same amount, up or down.
         """

@@ -1,4 +1,4 @@
-"""I611: tensors that have another shape in a file than in its configuration."""
+"""I611: tensors whose shapes differ between a file and its configuration."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from initcli.types import shape_text
 
 
 class OtherShape(DisagreementCheck):
-    """A tensor has another shape in a file than its configuration declares.
+    """A tensor has a different shape in a file than in its configuration.
 
     ## What it does
-    Holds the shape of each stored tensor against that of the library's class, which follows from
-    the sizes in `config.json`. Where another value of one key makes everything fit, the finding
-    says which.
+    Compares the shape of each stored tensor with that of the library's class, which follows from
+    the sizes in `config.json`. If another value of one key makes all shapes fit, the finding names
+    it.
 
     ## Why is this bad
-    The library refuses the file, or, told to ignore sizes, draws the tensor anew.
+    The library rejects the file or, with `ignore_mismatched_sizes`, draws the tensor at random.
 
     ## Reported
     ```python
@@ -39,7 +39,7 @@ class OtherShape(DisagreementCheck):
     ```
 
     ## Use instead
-    The configuration that the file was written with; PyTorch's layout, outputs first.
+    The configuration that the file was saved with, or PyTorch's layout, outputs first.
 
     ## References
     - Hugging Face transformers documentation, `ignore_mismatched_sizes`
@@ -49,16 +49,14 @@ class OtherShape(DisagreementCheck):
     code = "I611"
     name = "other-shape"
     kind = "shape"
-    remedy = "take the configuration that the file was written with, or convert the tensor"
+    remedy = "use the configuration that the file was saved with, or convert the tensor"
 
     def message(self, parameter: Parameter, disagreement: Disagreement) -> str:
         path, names = disagreement.path, disagreement.names
         declared = disagreement.declared or ()
         if names != (path,) and parameter.shape == declared:
             some = listed(names, "and")
-            return (
-                f"{some}, of the {declared[0]:,} parts of {path}, have other shapes than the rest"
-            )
+            return f"{some}: different shapes than the other of the {declared[0]:,} parts of {path}"
         seen = parameter.shape
         transposed = " (its transpose)" if seen == declared[::-1] and len(seen) > 1 else ""
         named = "" if names == (path,) else f" (in the file {names[0]})"

@@ -1,4 +1,4 @@
-"""I305: projections whose initializer takes several of them for one matrix."""
+"""I305: projections that are drawn as one packed matrix."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class PackedProjections(Check):
     """Query, key and value are drawn as one packed matrix.
 
     ## What it does
-    Looks for attention whose three projections have the bound of one matrix, as PyTorch's
-    MultiheadAttention draws them, and for Dense layers whose output is split in equal parts, with
-    an initializer that counts the fan-out.
+    Looks for attention layers whose three projections have the bound of one matrix, as PyTorch's
+    MultiheadAttention draws them, and for Dense layers whose output is split into equal parts and
+    whose initializer uses the fan-out.
 
     ## Why is this bad
-    Each projection has d outputs, whatever matrix it is stored in. Glorot's rule takes 3d for the
-    fan-out and draws them with 0.71 of the standard deviation that each has by itself, and that
-    PyTorch gives them where keys and values have another width.
+    Each projection has d outputs, regardless of how it is stored. Glorot's rule counts 3d as the
+    fan-out and draws weights with 0.71 of the standard deviation of a separate projection, which
+    PyTorch uses when keys and values have another width.
 
     ## Reported
     ```yaml
@@ -46,7 +46,7 @@ class PackedProjections(Check):
     ```
 
     ## Use instead
-    `glorot_uniform` for each projection, or an initializer by the fan-in.
+    `glorot_uniform` for each projection, or an initializer that scales by the fan-in.
 
     ## References
     - pytorch/pytorch#166378
@@ -81,8 +81,8 @@ class PackedProjections(Check):
             layer,
             first,
             message=(
-                f"query, key and value are drawn as one matrix of fan_out {packed:,}: std "
-                f"{first.distribution.std:.3g}, and {wanted:.3g} with the {own:,} outputs of each"
+                f"query, key and value are drawn as one matrix with fan_out {packed:,}: std "
+                f"{first.distribution.std:.3g} instead of {wanted:.3g} for {own:,} outputs each"
             ),
             initializer="glorot_uniform",
         )
@@ -102,17 +102,17 @@ class PackedProjections(Check):
             layer,
             kernel,
             message=(
-                f"the output is split in {parts}, and the kernel drawn as one of fan_out "
-                f"{fans.fan_out:,}: std {distribution.std:.3g}, and {own.std:.3g} for each alone"
+                f"the output is split into {parts} parts, but the kernel drawn with fan_out "
+                f"{fans.fan_out:,}: std {distribution.std:.3g} instead of {own.std:.3g} for each"
             ),
             initializer=with_variance(kernel, own.std**2),
         )
 
 
 def _parts(graph: Graph, index: int) -> int:
-    """The number of equal parts in which the output of a step is split, on its last axis."""
-    behind = graph.behind(index)
-    step = graph.steps[behind[0]] if len(behind) == 1 else None
+    """The number of equal parts into which the output of a step is split along its last axis."""
+    after = graph.behind(index)
+    step = graph.steps[after[0]] if len(after) == 1 else None
     if step is None or not isinstance(step.layer, operations.Operation):
         return 1
     count = len(step.outputs)

@@ -1,4 +1,4 @@
-"""I607: kernels, or rows of them, that are still initial in a trained file, and the reverse."""
+"""I607: kernels or rows that are still initial in a trained file, and the reverse."""
 
 from __future__ import annotations
 
@@ -17,31 +17,32 @@ from initcli.matching.surroundings import Surroundings, parent
 from initcli.measuring.fit import DOUBTFUL
 
 _FEWEST = 1000
-"""Values of a kernel that tell training from chance."""
+"""Minimum number of values of a kernel to distinguish training from chance."""
 _LEAST = 4
-"""Kernels of a file that has a rest to compare with."""
+"""Minimum number of kernels to compare one with the rest."""
 _REST = 0.7
-"""Share of the kernels that must be alike to be the rest."""
+"""Share of the kernels that must agree to count as the rest."""
 _MARGIN = 3.0
-"""By how much more than what would just show the rest must have changed."""
+"""Minimum change of the rest, as a multiple of the smallest change that would be detected."""
 _LEAST_SIDE = 32
-"""Rows and columns of a matrix whose largest singular value is close to that of noise."""
+"""Minimum number of rows and columns for the singular-value test."""
 
 
 class PartlyTrained(ValueCheck):
-    """A kernel is still initial while the rest of the file is trained, or the reverse; or its rows.
+    """Kernels or rows are still initial in a trained file, or the reverse.
 
     ## What it does
-    Identifies the initializer of each kernel of 1,000 values or more. Where most follow none any
-    more, it names those that exactly follow the rule of a framework; where most still do, those
-    that have singular values beyond what random matrices have. Nothing is said where a change like
-    that of the others would not show. Of tables such as embeddings that follow no rule it names
-    those of which 16 rows or more still do, while others are far from it: words never seen.
+    Identifies the initializer of each kernel of 1,000 values or more. If most kernels no longer
+    follow one, reports those that exactly follow a framework's rule. If most still do, reports
+    those whose singular values exceed those of random matrices. A kernel is skipped if a change as
+    large as that of the others would not be detectable in it. Also reports tables, such as
+    embeddings, that follow no rule as a whole although 16 rows or more still do while others are
+    far from it: tokens that never occurred in training.
 
     ## Why is this bad
-    A head that was drawn anew, in place of a weight that was not found, makes the outputs of a
+    A head that was drawn at random because its weights were not found makes the outputs of a
     trained model random. A trained tensor in a fresh model was left over, or loaded by accident.
-    Rows that nothing trained are noise for whoever looks them up.
+    Untrained rows return noise for their tokens.
 
     ## Reported
     ```python
@@ -61,7 +62,7 @@ class PartlyTrained(ValueCheck):
     ```
 
     ## Use instead
-    The checkpoint that has the head; training of all parameters that should learn.
+    The checkpoint that contains the head, or an optimizer with all parameters that should learn.
 
     ## References
     - Hugging Face transformers documentation, "Some weights were newly initialized"
@@ -87,14 +88,14 @@ class PartlyTrained(ValueCheck):
 
 
 _Fault = tuple[Held, str, str]
-"""A tensor, what is wrong with it, and a remedy."""
+"""A tensor, its problem, and a remedy."""
 
 
 class _Kernel(NamedTuple):
-    """Whether a kernel is still initial; "left" follows no rule, "trained" shows why.
+    """The state of a kernel: "left" follows no rule, "trained" also has a large singular value.
 
-    ``change`` is the relative norm of a change of one direction that its largest singular value
-    would show, and ``shows`` the least that would be seen: infinite for few normal values.
+    ``change`` is the relative norm of the rank-one change that its largest singular value implies,
+    and ``shows`` the smallest detectable one: infinite for few normal values.
     """
 
     tensor: Held
@@ -105,7 +106,7 @@ class _Kernel(NamedTuple):
 
     @classmethod
     def of(cls, values: Values, tensor: Held, has_constant: bool) -> _Kernel:
-        """The state of a kernel, which stands beside a constant or not."""
+        """The state of a kernel; ``has_constant`` is whether its layer has a constant vector."""
         answer = values.looks_like(tensor)
         if not answer.matches:
             if answer.kind not in ("trained", "unknown"):
@@ -120,32 +121,33 @@ class _Kernel(NamedTuple):
 
 
 def _is_constant(tensor: Held) -> bool:
-    """Whether it is a bias as it started, or the like, which training would have changed."""
+    """Whether it is a constant vector, such as an initial bias, which training would change."""
     seen = tensor.measured
     return len(tensor.stored.shape) == 1 and seen.count > 1 and seen.min == seen.max
 
 
 def _change(tensor: Held) -> float:
-    """The relative norm of a change of rank one whose singular value is the largest one.
+    """The relative norm of a rank-one change whose singular value is the largest of the tensor.
 
-    Noise of variance σ² and m rows and n columns has the largest singular value σ(√m + √n), and a
-    change of the relative norm ε has the singular value εσ√(mn).
+    The largest singular value of m × n noise of variance σ² is σ(√m + √n); that of a change of
+    relative norm ε is εσ√(mn).
     """
     value, rows, columns = Sample(tensor.stored).largest
     return value / (tensor.measured.std * math.sqrt(rows * columns))
 
 
 def _is_beyond_chance(tensor: Held, kernels: int) -> bool:
-    """Whether not even one of so many fresh kernels would have such a largest singular value."""
+    """Whether the largest singular value is too large for any of that many fresh kernels."""
     value, rows, columns = Sample(tensor.stored).largest
     return beyond_edge(value / tensor.measured.std, rows, columns) < DOUBTFUL / kernels
 
 
 def _shows(tensor: Held, match: Match) -> float:
-    """The relative norm of a change that would end the agreement with a rule.
+    """The smallest relative norm of a change after which a kernel no longer fits its rule.
 
-    Bounds of a distribution are left at once. A normal one widens by half the square, which shows
-    at five standard errors, 1/√(2n) each; and a singular value shows beyond that of noise.
+    Values leave the bounds of a distribution at any change. A change ε widens a normal
+    distribution by ε²/2, which is detected at five standard errors of 1/√(2n), and a singular value
+    is detected above that of noise.
     """
     if isinstance(match.initializer, Orthogonal) or has_bounds(match.distribution):
         return 0.0
@@ -158,7 +160,7 @@ def _shows(tensor: Held, match: Match) -> float:
 
 
 def _whole(kernels: Iterable[_Kernel]) -> Iterator[_Fault]:
-    """Kernels that are not as most are, if as much change would show in them as in the others."""
+    """Kernels that differ from most, if a change as large as that of the others is detectable."""
     known = [each for each in kernels if each.start != "unknown"]
     initial = [each for each in known if each.start == "initial"]
     trained = [each for each in known if each.start != "initial"]
@@ -169,19 +171,19 @@ def _whole(kernels: Iterable[_Kernel]) -> Iterator[_Fault]:
         change = median(each.change for each in trained)
         for each in initial:
             if change >= _MARGIN * each.shows:
-                fault = f"still follows {each.rule}, and {len(trained):,} of {total} trained"
+                fault = f"still follows {each.rule}, but {len(trained):,} of {total} trained"
                 yield each.tensor, fault, "load the checkpoint that has it, or train it"
     elif len(initial) >= _REST * len(known):
         shows = median(each.shows for each in initial)
         for each in trained:
             is_moved = each.start == "trained" and each.change >= _MARGIN * shows
             if is_moved and _is_beyond_chance(each.tensor, len(known)):
-                fault = f"is trained, and {len(initial):,} of {total} still initial"
-                yield each.tensor, fault, "start it as the others, or load the others too"
+                fault = f"is trained, but {len(initial):,} of {total} still initial"
+                yield each.tensor, fault, "initialize it like the others, or load the others too"
 
 
 def _rows(values: Values, kernels: Iterable[_Kernel]) -> Iterator[_Fault]:
-    """Tables that follow no rule, some of whose rows do."""
+    """Tables that follow no rule as a whole, but in some rows."""
     surroundings = Surroundings((each.path, each.stored.shape) for each in values.tensors)
     for each in kernels:
         tensor = each.tensor
@@ -190,9 +192,9 @@ def _rows(values: Values, kernels: Iterable[_Kernel]) -> Iterator[_Fault]:
         found = kept_rows(tensor.stored, surroundings.of(tensor.path), tensor.declared)
         if found is None:
             continue
-        among = "" if found.rows == tensor.stored.shape[0] else " that were looked at"
+        among = "" if found.rows == tensor.stored.shape[0] else " checked"
         fault = (
-            f"has {found.initial:,} rows that still follow {found.rule}, and {found.trained:,} "
-            f"that are trained, of {found.rows:,}{among}"
+            f"has {found.initial:,} rows that still follow {found.rule} and {found.trained:,} "
+            f"trained ones, of {found.rows:,}{among}"
         )
-        yield tensor, fault, "train all rows, or leave out those that are never used"
+        yield tensor, fault, "train all rows, or remove those that are never used"

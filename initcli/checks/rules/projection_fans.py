@@ -1,4 +1,4 @@
-"""I304: kernels of projections that are read as those of convolutions."""
+"""I304: kernels of projections whose fans are counted as those of convolutions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class ProjectionFans(MiscountedFans):
     ## What it does
     Compares the fans that the initializer counts with those of attention and EinsumDense. A query
     kernel has the shape (d, heads, key_dim), and one output is a sum over d inputs. Before version
-    3.15 Keras took d for the window of a convolution: fan_in = d · heads and fan_out = d · key_dim.
-    Files of Keras 2 are read that way, and so is a layer with `fans: convolution`.
+    3.15 Keras counted d as the window of a convolution: fan_in = d · heads, fan_out = d · key_dim.
+    Files of Keras 2 and layers with `fans: convolution` are counted that way.
 
     ## Why is this bad
-    With d = 768, 12 heads and key_dim 64 a Glorot kernel has 0.17 of the standard deviation that it
-    has as a matrix (768, 768), and attention starts almost blind.
+    For d = 768, 12 heads and key_dim 64 a Glorot kernel has 0.17 of the standard deviation of a
+    (768, 768) matrix, and attention starts almost uniform.
 
     ## Reported
     ```yaml
@@ -53,7 +53,8 @@ class ProjectionFans(MiscountedFans):
         kinds = einsum.EinsumDense | attention.MultiHeadAttention | attention.GroupedQueryAttention
         if not isinstance(layer, kinds):
             return None
-        return "it is no convolution" if layer.fans == "convolution" else "it sums over other axes"
+        is_counted = layer.fans == "convolution"
+        return "it is not a convolution" if is_counted else "it sums over other axes"
 
     def _finding(
         self,

@@ -1,4 +1,4 @@
-"""I206: residual branches whose sum grows with the depth."""
+"""I206: residual branches whose sum grows with depth."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ class ResidualGrowth(Check):
     """The sum of residual branches grows with every block.
 
     ## What it does
-    Compares the sum of residual branches in a row, with no normalization between, with what is
-    carried into the first. More than thirty times is reported where each branch adds a share: more
-    than a tenth, on average.
+    Compares the sum after a row of residual branches, without a normalization between them, with
+    the stream before the first. Reports a growth of more than 30 times if each branch multiplies
+    the sum by more than 1.1 on average.
 
     ## Why is this bad
-    A branch that gives as much as it takes doubles the variance of the sum, and the next branch
-    takes that sum: after fifty blocks the variance is 2⁵⁰ times as large. With a normalization at
-    the beginning of each branch the sum grows with the root of the depth at most.
+    A branch whose output is as large as its input doubles the variance of the sum, which is the
+    input of the next branch: after fifty blocks the variance is 2⁵⁰ times as large. With a
+    normalization at the start of each branch, the sum grows at most with the square root of the
+    depth.
 
     ## Reported
     ```yaml
@@ -53,7 +54,7 @@ class ResidualGrowth(Check):
     ```
 
     ## Use instead
-    Start the last kernel of each branch small: by 1/√L for L blocks, which the remedy writes, or
+    Scale the last kernel of each branch by 1/√L for L blocks, which the remedy writes, or start it
     at 0. Or begin each branch with a normalization.
 
     ## References
@@ -73,7 +74,7 @@ class ResidualGrowth(Check):
             sums = residual.sums
             ends = [evidence.scales.last_mixing(graph.skips[index].end) for index in sums]
             names = [graph.steps[index].name for index in ends if index is not None]
-            # The scales of ends are solved for together with those inside the branches.
+            # The last kernels are solved together with those inside the branches.
             whole = Growth(graph.steps[sums[-1]].outputs[0], residual.before, residual.after)
             rescaling = evidence.rescaled(judgment.mixing_steps(whole))
             layer = evidence.owners[names[0] if names else graph.steps[sums[0]].name]
@@ -85,7 +86,7 @@ class ResidualGrowth(Check):
                 message=(
                     f"{len(sums)} residual branches make their sum grow from rms "
                     f"{residual.before:.3g} to {residual.after:.3g} ({judgment.basis}), "
-                    f"{residual.each:.3g} times a branch"
+                    f"{residual.each:.3g} times per branch"
                     + adam_may(residual.after / residual.before)
                 ),
                 remedy=rescaling.text,

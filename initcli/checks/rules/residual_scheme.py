@@ -1,4 +1,4 @@
-"""I208: residual schemes that leave branches out, or count the blocks wrong."""
+"""I208: residual schemes that miss branches or count the wrong number of blocks."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from initcli.signal.branches import Branch, Kernel
 from initcli.signal.residual import Stream, residual_streams
 
 _SHOWN = 3
-"""Layers that a message names."""
+"""Maximum number of layers that a message names."""
 _WITHOUT = ("none", "not known", "constant")
-"""What no branch can be left out of; constants differ between stages on purpose."""
+"""Schemes that may skip branches; constants differ between stages on purpose."""
 _ALPHA = 0.01
 """Relative error of the factor of a stream."""
 
 
 class ResidualSchemeApplied(Check):
-    """A residual scheme leaves branches out, or is for another number of blocks.
+    """A residual scheme misses branches, or counts the wrong number of blocks.
 
     ## What it does
-    Finds what scales the residual branches of a stream at the start: the last kernels with 1/√(2L)
-    of the size of the others for L blocks (GPT-2), or 1/√L; zeros in the last kernel, scale or
-    gamma; DeepNorm, Fixup, LayerScale, or a multiplier of 1/√L. Reported are branches without what
-    others of the stream have, 1/√(2n) for a number n that is not that of the blocks, and arguments
-    of `DeepNorm` and `Fixup` that differ from the numbers in the model.
+    Detects how the residual branches of a stream are scaled: last kernels of 1/√(2L) of the size of
+    the others for L blocks (GPT-2), or 1/√L; zeros in the last kernel, scale or gamma; DeepNorm,
+    Fixup, LayerScale, or a multiplier of 1/√L. Reports branches that lack the scaling of the others
+    in the stream, 1/√(2n) for an n other than the number of blocks, and arguments of `DeepNorm` and
+    `Fixup` that do not match the model.
 
     ## Why is this bad
-    A scheme is applied by name and misses the layers that are called something else, or that are
-    drawn again later: their branches then add √(2L) times as much as the others, and what the
-    scheme keeps small over the depth grows all the same.
+    Code often applies a scheme by the names of layers, and misses layers with other names, or
+    layers that are initialized again later. Their branches then add √(2L) times as much as the
+    others, and the residual stream grows despite the scheme.
 
     ## Reported
     ```yaml
@@ -87,7 +87,7 @@ class ResidualSchemeApplied(Check):
     ```
 
     ## Use instead
-    What the other branches have, which the remedy writes.
+    The scaling of the other branches, which the remedy writes.
 
     ## References
     - Radford et al. 2019, Language models are unsupervised multitask learners, section 2.3
@@ -108,6 +108,7 @@ class ResidualSchemeApplied(Check):
                 yield self._other_number(evidence, stream, number)
             yield from self._arguments(evidence, stream)
             yield from self._alpha(evidence, stream)
+            yield from self._alpha_alone(evidence, stream)
 
     def _left_out(self, evidence: Evidence, stream: Stream) -> Finding:
         out, main = stream.left_out, stream.main
@@ -122,11 +123,11 @@ class ResidualSchemeApplied(Check):
             out,
             message=(
                 f"{stream.scheme.scheme} scales {len(stream.branches) - len(out):,} of "
-                f"{len(stream.branches):,} residual branches, and not those that end with "
+                f"{len(stream.branches):,} residual branches, but not those that end with "
                 f"{shown.replace(' or ', ' and ')}"
             ),
             changes=changes,
-            advice=f"end them as the others: {main.scheme}, with the {main.scales or 'factor'} "
+            advice=f"end them like the others: {main.scheme}, with the {main.scales or 'factor'} "
             f"{'0' if not main.factor else f'{main.factor:.3g}'}",
         )
 
@@ -139,7 +140,7 @@ class ResidualSchemeApplied(Check):
             stream.branches,
             message=(
                 f"the last kernels of {len(stream.branches):,} residual branches have "
-                f"1/√(2 · {number:,}) of the size of the others, and there are {stream.blocks:,} "
+                f"1/√(2 · {number:,}) of the size of the others, but there are {stream.blocks:,} "
                 "blocks"
             ),
             changes=_all(
@@ -165,7 +166,7 @@ class ResidualSchemeApplied(Check):
             evidence,
             stream,
             stream.branches,
-            message=f"{made.type_name} has {said}, and the model {seen}",
+            message=f"{made.type_name} has {said}, but the model {seen}",
             changes=_all(
                 _change(evidence, each, with_arguments(each.parameter.initializer, values))
                 for each, values in wrong
@@ -188,12 +189,30 @@ class ResidualSchemeApplied(Check):
                 stream,
                 out,
                 message=(
-                    f"{len(out):,} residual sums carry {out[0].stream:.3g} times the stream, and "
-                    f"DeepNorm {wanted:.4g} times"
+                    f"{len(out):,} residual sums carry {out[0].stream:.3g} times the stream, but "
+                    f"DeepNorm needs {wanted:.4g} times"
                 ),
                 changes=(),
                 advice=f"multiply the stream before each sum: {{type: Rescaling, scale: "
                 f"{wanted:.5g}}}",
+            )
+
+    def _alpha_alone(self, evidence: Evidence, stream: Stream) -> Iterator[Finding]:
+        """The factor of DeepNorm on a stream whose branches lack its kernels."""
+        carried, made = stream.scheme.stream_factor, DeepNorm(encoder_layers=stream.blocks)
+        is_stack = stream.per_block in (2, 3) and stream.main.scheme == "none"
+        if is_stack and carried and abs(carried / made.alpha - 1) < _ALPHA:
+            yield self._finding(
+                evidence,
+                stream,
+                stream.branches,
+                message=(
+                    f"{len(stream.branches):,} residual sums carry {carried:.4g} times the stream, "
+                    f"the α of DeepNorm, and no kernel has its β = {made.beta:.3g}"
+                ),
+                changes=(),
+                advice="fill the kernels of feed-forward layers, values and outputs with "
+                f"{{type: DeepNorm, encoder_layers: {stream.blocks}}}, or decoder_layers",
             )
 
     def _finding(
@@ -226,7 +245,7 @@ class ResidualSchemeApplied(Check):
 
 
 def _completed(evidence: Evidence, stream: Stream, branch: Branch) -> list[Change]:
-    """What gives a branch the scheme of the others; empty where that takes other layers."""
+    """The changes that give a branch the scheme of the others; empty if they need other layers."""
     main, scale = stream.main, branch.scale
     if main.scales == "gamma":
         gamma = scale or _gamma(evidence, branch, stream)
@@ -262,7 +281,7 @@ def _gamma(evidence: Evidence, branch: Branch, stream: Stream) -> Kernel | None:
 
 
 def _miscounted(parameter: Parameter, stream: Stream, branch: Branch) -> dict[str, int]:
-    """The arguments of a kernel's initializer that count what the model has otherwise."""
+    """The correct values of a kernel's initializer arguments that do not match the model."""
     made = parameter.initializer
     if isinstance(made, DeepNorm) and stream.per_block in (2, 3):
         name = f"{made.stack or ('encoder' if made.encoder_layers else 'decoder')}_layers"
@@ -274,7 +293,7 @@ def _miscounted(parameter: Parameter, stream: Stream, branch: Branch) -> dict[st
 
 
 def _depth(branch: Branch) -> int:
-    """The layers with kernels in a branch."""
+    """The number of layers with kernels in a branch."""
     return len({each.step for each in (*branch.kernels, *branch.last)})
 
 
@@ -283,7 +302,7 @@ def _all(changes: Iterable[list[Change]]) -> list[Change]:
 
 
 def _change(evidence: Evidence, kernel: Kernel, value: object) -> list[Change]:
-    """The change that gives a kernel another initializer and no other kernel of the layer."""
+    """The change that sets the initializer of a kernel and of no other kernel of the layer."""
     assert evidence.graph is not None
     layer = evidence.layer_of(kernel.step)
     parameter = kernel.parameter

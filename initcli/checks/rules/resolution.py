@@ -1,4 +1,4 @@
-"""I402: standard deviations below what half precision resolves."""
+"""I402: standard deviations below the resolution of half precision."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from initcli.documents.edit import Change
 _BITS = {"float16": 11, "bfloat16": 8}
 """Bits of the significand."""
 _SMALLEST = {"float16": 2.0**-14, "bfloat16": 2.0**-126}
-"""The smallest number of full precision."""
+"""The smallest normal number."""
 _MIN_STEPS = 2.0
-"""Steps between neighboring numbers that a standard deviation has at least."""
+"""Minimum standard deviation, in steps between neighboring numbers."""
 
 
 class Resolution(Check):
-    """Weights are drawn finer than their dtype resolves.
+    """The standard deviation of weights is below the resolution of their dtype.
 
     ## What it does
     Compares the standard deviation of half-precision weights with the step between neighboring
@@ -26,9 +26,9 @@ class Resolution(Check):
     below; a bfloat16 has eight.
 
     ## Why is this bad
-    Values that differ by less than a step become the same. A std of 10⁻⁸ is all zeros in float16,
-    one of 10⁻⁶ takes some dozens of values, and N(1, 0.001²) is nothing but ones in bfloat16, whose
-    numbers around 1 are 1/128 apart.
+    Values that differ by less than a step become equal. In float16 a std of 10⁻⁸ gives all zeros,
+    and one of 10⁻⁶ a few dozen different values. In bfloat16, whose numbers around 1 are 1/128
+    apart, N(1, 0.001²) gives only ones.
 
     ## Reported
     ```yaml
@@ -74,9 +74,9 @@ class Resolution(Check):
                 layer,
                 parameter,
                 message=(
-                    f"{distribution.text} has a std of {distribution.std:.2g}, and numbers of "
-                    f"{dtype} near {distribution.mean:.3g} are {step:.2g} apart"
-                    + ": nearly all entries become the same"
+                    f"{distribution.text} has a std of {distribution.std:.2g}, but {dtype} numbers "
+                    f"near {distribution.mean:.3g} are {step:.2g} apart"
+                    + ": nearly all entries become equal"
                     * is_lost
                 ),
                 remedy=f"dtype: {policy}, whose weights are float32",

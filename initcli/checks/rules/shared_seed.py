@@ -14,18 +14,18 @@ from initcli.parameter import Parameter
 
 
 class SharedSeed(Check):
-    """Tensors of one shape are identical, as their initializers have the same seed.
+    """Tensors of the same shape are identical because their initializers have the same seed.
 
     ## What it does
-    Looks for tensors of one shape and distribution whose initializers have the same seed of their
-    own. Where only the scales differ, one is a multiple of the other.
+    Looks for tensors of the same shape and kind of distribution whose initializers have the same
+    `seed` argument. If only the scales differ, one tensor is a multiple of the other.
 
-    The key `seed` of a spec is no such seed: each tensor draws from a stream of its own, which
+    The key `seed` of a spec does not cause this: each tensor draws from its own stream, which
     depends on its path.
 
     ## Why is this bad
-    An initializer with a seed gives the same values for the same shape each time, so that layers
-    that are meant to be independent start as copies of one another. Training tells them apart.
+    An initializer with a seed returns the same values for the same shape each time, so layers that
+    should be independent start as copies of each other until training separates them.
 
     ## Reported
     ```yaml
@@ -69,7 +69,7 @@ class SharedSeed(Check):
             owner, other = first.setdefault(key, (layer, parameter))
             if other is parameter:
                 continue
-            # Layers of one block are written once, and only streams of their own tell them apart.
+            # Layers of a repeated block share one entry, so only seed: null makes them differ.
             is_one = evidence.path(owner, other) == evidence.path(layer, parameter)
             made = parameter.initializer
             made = made.parts[0] if isinstance(made, Joined) else made

@@ -1,4 +1,4 @@
-"""I202: a signal that vanishes or explodes on its way forwards."""
+"""I202: a signal that vanishes or explodes in the forward pass."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class SignalSize(Check):
     """The signal vanishes or explodes over the depth.
 
     ## What it does
-    Compares the root mean square of what layers take with that of what flows into their stretch:
-    the inputs, the output of a normalization, or the vectors of an embedding. A factor of 1,000
-    up or 10,000 down is reported, also where only what differs between examples shrinks by that,
-    as behind a softmax. It is a warning where the factor would be smaller but for one kernel, as
-    the gradients of that one are of usual size and training undoes its part. The signal is measured
-    where that takes a few seconds at most, and else predicted from the distributions alone.
+    Compares the root mean square of the inputs of layers with that at the start of their stretch:
+    the inputs of the model, the output of a normalization, or the vectors of an embedding; a
+    normalization whose epsilon exceeds the mean square of its input starts no stretch. Reports
+    growth by a factor of 1,000 and decay by 10,000, also if only the differences between examples
+    shrink that much, as after a softmax. It is a warning if a single kernel causes the excess,
+    because its gradients have the usual size and training corrects it. The signal is measured if
+    that takes a few seconds at most, otherwise predicted from the distributions alone.
 
     ## Why is this bad
-    The factor of each layer multiplies over the depth. What vanishes leaves the last layers
-    nothing to tell examples apart by, and what explodes makes the first loss and its gradients
-    huge.
+    The factors of the layers multiply over the depth. When the signal vanishes, the last layers
+    cannot distinguish examples; when it explodes, the first loss and its gradients are huge.
 
     ## Reported
     ```yaml
@@ -48,7 +48,7 @@ class SignalSize(Check):
     ```
 
     ## Use instead
-    The scale that keeps the size at every layer. The remedy solves for it, with the effects of
+    The scale that keeps the size at every layer. The remedy solves for it, including the effects of
     pooling, padding and sums.
 
     ## References
@@ -75,21 +75,27 @@ class SignalSize(Check):
         by_one = judgment.is_by_one(steps, ratio)
         what, size = "the signal", "rms"
         if growth.between_examples:
-            what, size = "what differs between examples", "of rms"
+            what, size = "the difference between examples", "of rms"
         message = (
             f"{what} {'vanishes' if ratio < 1 else 'explodes'} over {len(steps)} "
             f"layer{'s' * (len(steps) > 1)}: {size} {growth.before:.3g} becomes "
             f"{growth.after:.3g} ({judgment.basis})"
         )
         if 0 < ratio < math.inf and len(steps) > 1:
-            message += f", {ratio ** (1 / len(steps)):.3g} times a layer"
+            message += f", {ratio ** (1 / len(steps)):.3g} times per layer"
         if by_one:
             message += f", nearly all of it at {layer.name}"
         message += "" if growth.between_examples else adam_may(ratio)
         rescaling = evidence.rescaled(steps)
         advice = "scale these kernels, or put a normalization between the layers"
+        within = judgment.outweighed_within(growth)
+        if within:
+            advice = (
+                f"the epsilon of {within[0]} is more than the mean square of its input: make the "
+                "gammas or kernels before it larger, or epsilon smaller"
+            )
         if rescaling.unstable:
-            advice = rescaling.without_scale("the signal", "put a LayerNormalization in each")
+            advice = rescaling.without_scale("the signal", "add a LayerNormalization to each")
         return self.finding(
             evidence,
             layer,
@@ -104,7 +110,7 @@ class SignalSize(Check):
 
 
 def adam_may(ratio: float) -> str:
-    """What to say of optimizers where a signal changes by a ratio."""
+    """A remark on optimizers for a signal that changes by a ratio."""
     if ADAM_EPSILON < ratio < 1 / ADAM_EPSILON:
-        return "; SGD seldom trains this, Adam may, as it divides gradients by their size"
+        return "; SGD rarely trains this; Adam may, because it normalizes gradients"
     return ""

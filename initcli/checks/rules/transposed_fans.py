@@ -1,4 +1,4 @@
-"""I303: kernels of transposed convolutions whose fans are swapped, or forget the stride."""
+"""I303: kernels of transposed convolutions whose fans are swapped or ignore the stride."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from initcli.parameter import Parameter
 
 
 class TransposedFans(MiscountedFans):
-    """The fans of a transposed convolution's kernel are those of a plain convolution.
+    """The fans of a transposed convolution's kernel are counted as those of a plain convolution.
 
     ## What it does
-    Compares the fans that the initializer counts with those of the layer. Read as that of a plain
-    convolution, the kernel (k, k, filters, channels) has a fan-in that counts the filters that come
-    out and a fan-out that counts the channels that go in. Besides, with stride s each output is
-    reached from one in s · s positions of the kernel: the fan-in is k · k · channels / s².
+    Compares the fans that the initializer counts with those of the layer. Counted as for a plain
+    convolution, the fan-in of the kernel (k, k, filters, channels) contains the output filters, and
+    the fan-out the input channels. In addition, with stride s each output gets contributions from
+    only one in s · s kernel positions: the fan-in is k · k · channels / s².
 
     ## Why is this bad
-    A kernel of 4 with stride 2 from 256 channels to 128 has a fan-in of 1,024 and is given one of
-    2,048 by He's initializer: the output has half the variance it should have.
+    A 4 × 4 kernel with stride 2 from 256 to 128 channels has a fan-in of 1,024, but He's
+    initializer counts 2,048: the output has half of the intended variance.
 
     ## Reported
     ```yaml
@@ -51,4 +51,4 @@ class TransposedFans(MiscountedFans):
             parameter.owner.layer, convolution.ConvTranspose
         ):
             return None
-        return "it sums over the channels that come in, at one in stride² positions"
+        return "it sums over the input channels, at one in stride² positions"

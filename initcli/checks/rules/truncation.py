@@ -1,4 +1,4 @@
-"""I401: truncated normal distributions that spread less than their stddev says."""
+"""I401: truncated normal values whose standard deviation is below the given stddev."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from initcli.initializers import TruncatedNormal
 from initcli.parameter import Parameter
 
 _MIN_SHARE = 0.95
-"""Share of the stated standard deviation that is near enough."""
+"""Share of the given stddev that is close enough."""
 _SCALES = (1.0, 2.0)
-"""Scales of LeCun and He, of which a stddev may have been computed."""
+"""Scales of LeCun and He, from which a stddev may have been computed."""
 _NEAR = 0.02
 
 
 class Truncation(Check):
-    """The values of a truncated normal spread less than its stddev says.
+    """Truncated normal values have a smaller standard deviation than the given stddev.
 
     ## What it does
-    Looks for TruncatedNormal with a stddev computed from a fan, such as √(2 / fan_in), or whose
-    signal passes no normalization. TruncatedNormal draws from a normal distribution and throws away
-    what lies beyond two standard deviations. With a stddev of 0.02 in front of a
-    LayerNormalization, as in BERT, nothing is lost.
+    Looks for TruncatedNormal with a stddev computed from a fan, such as √(2 / fan_in), or in a
+    layer whose signal passes no normalization. TruncatedNormal draws from a normal distribution and
+    rejects values beyond two standard deviations. With a stddev of 0.02 before a
+    LayerNormalization, as in BERT, this does no harm.
 
     ## Why is this bad
-    What is left has 0.88 of the stated standard deviation, 0.77 of the variance: ten layers lose a
-    factor of 3.6 in size. He and LeCun normal make up for it by drawing wider.
+    The values have 0.88 of the given standard deviation, 0.77 of the variance: over ten layers the
+    signal shrinks 3.6 times. He and LeCun normal compensate by drawing from a wider distribution.
 
     ## Reported
     ```yaml
@@ -54,7 +54,7 @@ class Truncation(Check):
     ```
 
     ## Use instead
-    VarianceScaling by the fan-in, or RandomNormal.
+    VarianceScaling with `mode: fan_in`, or RandomNormal.
 
     ## References
     - keras-team/keras#8048
@@ -73,7 +73,7 @@ class Truncation(Check):
             if share > _MIN_SHARE or len(parameter.shape) < 2 or evidence.is_normalized(layer):
                 continue
             scale = _intended_scale(parameter, given.stddev)
-            # Of code, what is given may be what a library computed to make up for the cut.
+            # In code, a library may have computed the stddev to compensate for the truncation.
             is_unknown = evidence.model.source == "python" or evidence.passes_normalization(layer)
             if scale is None and is_unknown:
                 continue
@@ -86,15 +86,15 @@ class Truncation(Check):
                 layer,
                 parameter,
                 message=(
-                    f"stddev is {given.stddev:.4g}{aim}, and values have {distribution.std:.4g}: "
-                    f"the cut leaves {share:.2f} of it"
+                    f"stddev is {given.stddev:.4g}{aim}, but values have {distribution.std:.4g}: "
+                    f"the truncation leaves {share:.2f} of it"
                 ),
                 initializer=value,
             )
 
 
 def _intended_scale(parameter: Parameter, stddev: float) -> float | None:
-    """The scale for which a stddev is √(scale / fan_in), if there is one."""
+    """The standard scale for which a stddev is √(scale / fan_in), if any."""
     wired = wiring(parameter)
     if wired is None:
         return None

@@ -1,4 +1,4 @@
-"""I610: tensors of a file that its configuration does not declare."""
+"""I610: tensors in a file that its configuration does not declare."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ class UnexpectedTensor(DisagreementCheck):
     """A file has a tensor that its configuration does not declare.
 
     ## What it does
-    Names the tensors that transformers would find no place for. Those that it passes over in
-    silence, such as the masks of GPT-2, are left out.
+    Reports the tensors that transformers does not use. Tensors that it ignores silently, such as
+    the masks of GPT-2, are skipped.
 
     ## Why is this bad
-    The library does not read the tensor. Often a part of the model has another name than the
-    library gives it, and starts anew; or the configuration has fewer blocks than the file.
+    The library does not load the tensor. Often a part of the model has a different name in the
+    file, so the library initializes it at random; or the configuration has fewer blocks than the
+    file.
 
     ## Reported
     ```python
@@ -39,7 +40,7 @@ class UnexpectedTensor(DisagreementCheck):
     ```
 
     ## Use instead
-    The library's name for the tensor; a configuration that declares it.
+    The library's name for the tensor, or a configuration that declares it.
 
     ## References
     - Hugging Face transformers documentation, "Some weights of the model checkpoint were not used"
@@ -50,8 +51,8 @@ class UnexpectedTensor(DisagreementCheck):
     name = "unexpected-tensor"
     severity = "warning"
     kind = "unexpected"
-    remedy = "give it the library's name, or declare it in the configuration"
+    remedy = "rename it as the library does, or declare it in the configuration"
 
     def message(self, parameter: Parameter, disagreement: Disagreement) -> str:
         shape = shape_text(parameter.shape)
-        return f"the configuration declares no {disagreement.path} {shape}, which is not read"
+        return f"the configuration does not declare {disagreement.path} {shape}: it is not loaded"

@@ -15,13 +15,13 @@ class UninitializedTensor(Check):
     """Nothing writes to a tensor before training.
 
     ## What it does
-    Follows what the code of a PyTorch model writes to each parameter and buffer, from
-    `torch.empty` to the end of the construction, and names the line that reserved memory which
-    is never written to. Specs and files always say what fills a tensor.
+    Tracks all writes of a PyTorch model's code to each parameter and buffer, from `torch.empty` to
+    the end of the construction, and names the line that allocated memory which is never written to.
+    In specs and files every tensor has an initializer.
 
     ## Why is this bad
-    The tensor holds what another program left in memory: zeros on one machine, garbage or NaN on
-    the next. A model that is built on the meta device and materialized later meets it most often.
+    The tensor contains whatever was in memory before: zeros on one machine, garbage or NaN on the
+    next. It is most common in models that are built on the meta device and materialized later.
 
     ## Reported
     ```python
@@ -40,7 +40,7 @@ class UninitializedTensor(Check):
     ```
 
     ## Use instead
-    Fill the tensor where it is made, or in `reset_parameters`.
+    Fill the tensor where it is created, or in `reset_parameters`.
 
     ## References
     - Hugging Face transformers #46620, parameters that no `_init_weights` reaches
@@ -63,6 +63,6 @@ class UninitializedTensor(Check):
                     layer,
                     parameter,
                     message=f"{part.function} writes nothing to {some}{parameter.path}",
-                    remedy="fill it where it is made, for example with torch.nn.init.normal_",
+                    remedy="fill it where it is created, for example with torch.nn.init.normal_",
                 )
                 yield msgspec.structs.replace(finding, file=part.file, line=part.line)

@@ -1,4 +1,4 @@
-"""I201: a kernel's gain that does not suit the activation that follows."""
+"""I201: kernels whose gain does not suit the activation after them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from initcli.checks.scales import Solved
 from initcli.signal.theory import distribution_moments
 
 _MAX_CHANGE = math.log(4 / 3)
-"""Largest change of a signal by one layer, as a logarithm: a third up or down."""
+"""Maximum change of a signal by one layer, as a logarithm: by a third."""
 _MAX_FIRST_CHANGE = math.log(5)
-"""The same for a first layer, of whose kind there is only one."""
+"""The same for a first layer, which is the only one of its kind."""
 _ROW = 3
-"""Layers in a row from which on their factors add up."""
+"""Minimum number of layers in a row whose factors accumulate."""
 _DEEP_ROW = 5
-"""Layers in a row from which on the distance of examples counts."""
+"""Minimum number of layers in a row for which the distance between examples counts."""
 _LAYERS = 20
-"""Layers over which the change is averaged."""
+"""Number of layers over which the change is averaged."""
 
 
 class UnsuitedGain(Check):
-    """The gain of a kernel does not suit the activation behind it.
+    """The gain of a kernel does not suit the activation after it.
 
     ## What it does
-    Computes what twenty layers like this one do to a signal on average. The gain of a layer is
-    fan_in · Var[w], its factor for a mean square before the activation. More than a third up or
-    down a layer, in the size of the signal or in the distance of examples, is reported. Layers in
-    front of a normalization, gates and the last layer are left alone.
+    Computes the mean effect per layer of twenty layers like this one. The gain of a layer is
+    fan_in · Var[w], the factor of the mean square before the activation. Reports a change of more
+    than a third per layer, in the size of the signal or in the distance between examples. Layers
+    before a normalization, gates and the last layer are skipped.
 
     ## Why is this bad
     The gain that keeps a signal depends on the activation: 2 for ReLU (He), 1 for linear and SELU
-    (LeCun), and for tanh from 1, where the signal is small, to 2, where it fills the range. One
-    such layer costs little; in a row they multiply, and grow into I202.
+    (LeCun), and for tanh between 1, for a small signal, and 2, for one that fills the range. A
+    single such layer does little harm; in a row their factors multiply, and lead to I202.
 
     ## Reported
     ```yaml
@@ -74,7 +74,7 @@ class UnsuitedGain(Check):
         if judgment is None or evidence.graph is None:
             return
         if judgment.growths or judgment.unlike_sensitivities or judgment.residuals:
-            return  # An error says it, with the same remedy.
+            return  # I202 or another error reports it, with the same remedy.
         for solved in evidence.scales.solved.values():
             if (finding := self._judged(evidence, solved)) is not None:
                 yield finding
@@ -99,7 +99,7 @@ class UnsuitedGain(Check):
         if max(abs(size), abs(sensitivity)) < (_MAX_FIRST_CHANGE if is_first else _MAX_CHANGE):
             return None
         is_size = abs(size) >= abs(sensitivity)
-        what = "a signal" if is_size else "the distance of examples"
+        what = "a signal" if is_size else "the distance between examples"
         effect = f"multiply {what} by {math.exp(size if is_size else sensitivity):.2g} each"
         suits, name = solved.critical.scale, str(solved.activation)
         layer = evidence.owners[solved.layer]
@@ -110,7 +110,7 @@ class UnsuitedGain(Check):
         rescaling = evidence.rescaled([index])
         if not rescaling.text:
             return None
-        message = f"fan_in · Var[w] is {gain:.3g}, and {name} needs {suits:.3g}"
+        message = f"fan_in · Var[w] is {gain:.3g}, but {name} needs {suits:.3g}"
         if not 0.9 < solved.scale / suits < 1.1:
             message += f" ({solved.scale:.3g} for the input here)"
         return self.finding(

@@ -1,6 +1,7 @@
-"""One page that shows a model in a browser: its tensors, its signal, and its findings.
+"""The page that shows a model in a browser: its tensors, its signal, and its findings.
 
-A page is one file that fetches nothing. It carries its data, so another command can add a section.
+A page is one file that loads nothing else. It contains its data, so other commands can add
+sections.
 """
 
 from initcli.render.page.data import Page, report_page, signal_page, tensors_page

@@ -1,4 +1,4 @@
-"""A tensor's histogram, and what its distribution expects in the same bins."""
+"""A tensor's histogram, and the expected counts in the same bins."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from initcli.types import TensorDtype
 
 
 class Bars(msgspec.Struct, frozen=True, kw_only=True):
-    """A histogram and its distribution, bin by bin, in entries.
+    """A histogram and its distribution as counts per bin.
 
-    All bins but the first and the last have the same width: the edges are ``low``, ``start``,
-    ``start + width``, … and ``high``. ``counts`` are measured, empty if nothing was; ``expected``
-    is empty if the distribution is not known.
+    All bins except the first and the last have the same width: the edges are ``low``, ``start``,
+    ``start + width``, … and ``high``. ``counts`` is empty if nothing was measured, ``expected`` if
+    the distribution is not known.
     """
 
     low: float
@@ -43,7 +43,7 @@ class Bars(msgspec.Struct, frozen=True, kw_only=True):
 def measured_bars(
     histogram: Histogram, distribution: Distribution | None, dtype: TensorDtype
 ) -> Bars:
-    """The bars of measured values, with what their distribution expects at the same rounding."""
+    """The bars of measured values, with the expected counts at the same rounding."""
     edges, counts = _without_slivers(histogram)
     number = int(counts.sum())
     expected = () if distribution is None else _expected(distribution, edges, number, dtype)
@@ -60,9 +60,9 @@ def distribution_bars(distribution: Distribution, size: int, dtype: TensorDtype)
 
 
 def _without_slivers(histogram: Histogram) -> tuple[Edges, Counts]:
-    """The bins; a bin at an end that is narrower than half the others joins its neighbor.
+    """The bins; an end bin that is narrower than half the others is merged with its neighbor.
 
-    A few entries in a tiny width would be higher than all others.
+    A few entries in a very narrow bin would be higher than all others.
     """
     edges, counts = histogram.edges, histogram.counts
     half = np.max(np.diff(edges)) / 2

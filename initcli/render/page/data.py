@@ -1,4 +1,4 @@
-"""The data of a page: the records of reports as built-in values, which the page carries along."""
+"""The data of a page: the records of reports as built-in values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a page of tensors needs neither
     from initcli.signal.figures import Signal
 
 Page = dict[str, Any]
-"""The model, and the sections that there are: ``tensors``, ``signal`` and ``findings``."""
+"""The model, and any of the sections ``tensors``, ``signal`` and ``findings``."""
 
 
 def tensors_page(
@@ -96,7 +96,7 @@ def _digest(model: Subject) -> str:
 
 
 def _shown(tensor: TensorSummary) -> dict[str, Any]:
-    """What the page shows of a tensor beyond its record: bars in place of the histogram."""
+    """The data of a tensor: its record, with bars in place of the histogram."""
     measured, distribution = tensor.measured, tensor.distribution
     bars = tensor_bars(tensor)
     constant = False
@@ -109,7 +109,7 @@ def _shown(tensor: TensorSummary) -> dict[str, Any]:
 
 
 def tensor_bars(tensor: TensorSummary) -> Bars | None:
-    """The bars of the values, or of the distribution where nothing was measured, if known."""
+    """The bars of the values, or of the distribution if nothing was measured; None if unknown."""
     parameter, measured, distribution = tensor.parameter, tensor.measured, tensor.distribution
     if measured is not None and measured.count:
         return measured_bars(measured.shown, distribution, parameter.dtype)

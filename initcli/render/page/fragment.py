@@ -1,7 +1,7 @@
 """A result as a fragment of HTML, which notebooks show: a table with pictures, without a script.
 
-Colors of text and lines are those of the notebook, so that it may be light or dark. Pictures have
-attributes in place of a style where they would not be read without it.
+Text and lines have the colors of the notebook, light or dark. Pictures use attributes instead of
+styles where they must be readable without styles.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def fragment(
     notes: Sequence[str] = (),
     limit: int,
 ) -> str:
-    """The first ``limit`` rows as a table, with columns of pictures behind the first text.
+    """The first ``limit`` rows as a table, with columns of pictures after the first text column.
 
-    Columns without any value are left out. ``bars`` and ``line`` say what these are.
+    Columns without any value are left out. ``bars`` and ``line`` are the legends of the pictures.
     """
     found = list(islice(rows.records(), limit + 1))
     shown = found[:limit]

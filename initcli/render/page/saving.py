@@ -1,4 +1,4 @@
-"""A page as a file, which other pages of the same model join."""
+"""Saving a page, merged with an earlier page of the same model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from initcli.render.page.writing import DATA, GENERATOR, page_html
 PAGE_FILE = "index.html"
 """File name of a page in its folder."""
 _HEAD = 512
-"""Bytes at the beginning of a file that hold the generator's line, if it is a page."""
+"""Number of bytes at the beginning of a page that contain the generator's line."""
 _MAX_BYTES = 1 << 27
-"""Bytes of an earlier page that are read; a larger one is replaced."""
+"""Maximum size in bytes of an earlier page; a larger one is replaced."""
 
 
 def save_page(folder: Path, page: Page, tell: Callable[[str], object] = str) -> Path:
@@ -49,7 +49,7 @@ def save_page(folder: Path, page: Page, tell: Callable[[str], object] = str) -> 
 
 
 def _other(earlier: Page, page: Page) -> str:
-    """What the model of an earlier page is, beside the one of a page."""
+    """A description of the model of an earlier page that distinguishes it from the new one."""
     names = [str(each["model"]["name"]) for each in (earlier, page)]
     same = names[0] == names[1]
     return f"another {quoted(names[0])}" if same else f"the model {quoted(names[0])}"

@@ -1,4 +1,4 @@
-"""SVG paths of a page's pictures, in units that the page stretches."""
+"""SVG paths of a page's pictures, in units that the page scales."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MIN_DECADES = 0.5
 """Minimum span of a logarithmic axis, so that small changes look small."""
 _MAX_TICKS = 7
 _DOTS = 60
-"""Number of layers up to which each has a dot."""
+"""Maximum number of layers with a dot each."""
 
 Layer = Mapping[str, Any]
 """A layer of a signal as built-in values."""
@@ -109,7 +109,7 @@ def _panel(
     measured: Sequence[Mapping[str, float | None] | None],
     predicted: str,
 ) -> Panel:
-    """A panel; an infinite figure is None and has no point."""
+    """A panel; an infinite figure is None and not drawn."""
     seen = [(i, spread) for i, spread in enumerate(measured) if spread]
     medians = [(i, median) for i, spread in seen if (median := spread["median"])]
     shown = [(i, median, measured[i] or {}) for i, median in medians]
@@ -196,7 +196,7 @@ def _power(power: int) -> str:
 
 
 def _layer_ticks(count: int) -> list[int]:
-    """The layers whose numbers label the axis."""
+    """The indices of the layers that label the axis."""
     if count <= 12:
         return list(range(count))
     step = next(

@@ -22,23 +22,20 @@ from initcli.render.table import size_text
 from initcli.types import shape_text
 
 GENERATOR = '<meta name="generator" content="initcli">'
-"""The line near the beginning of a page that shows that initcli wrote it."""
+"""The line near the beginning of a page that identifies it as written by initcli."""
 DATA = re.compile(rb'id="initcli-data" data-hash="(\w+)">(.*?)</script>', re.DOTALL)
-"""The data of a page and, before it, their hash."""
+"""The data of a page, preceded by its hash."""
 _HEADS = (
     *(("path", "tensor"), ("", "distribution"), ("shape", "shape"), ("size", "weights")),
     *(("initializer", "initializer"), ("distribution", "distribution")),
 )
 """Keys to sort by and headings of the first columns; a picture cannot be sorted."""
 FIRST_CELLS = 60
-"""Tensors that the overview shows at once; the others are folded."""
+"""Number of tensors that the overview shows at once; the others are folded."""
 
 
 def page_html(page: Page) -> str:
-    """The page as one HTML document that needs nothing beside it.
-
-    The same page gives the same text.
-    """
+    """The page as one self-contained HTML document; the same page gives the same text."""
     style, script = _source("page.css"), _source("page.js")
     tensors = page.get("tensors")
     signal = page.get("signal")
@@ -117,7 +114,7 @@ def _row(tensor: dict[str, Any], page: Page) -> list[str]:
 
 
 def _figure(tensor: dict[str, Any], column: dict[str, Any]) -> str:
-    """A measured figure, or without a measurement that of the distribution."""
+    """A measured figure, or the figure of the distribution if nothing was measured."""
     path = column["path"]
     if path[0] == "measured" and tensor["measured"] is None:
         path = column["expected"]
@@ -132,7 +129,7 @@ def _figure(tensor: dict[str, Any], column: dict[str, Any]) -> str:
 
 
 def _data(page: Page) -> str:
-    """The page as JSON in which nothing can end the element that holds it."""
+    """The page as JSON that cannot end the HTML element around it."""
     text = json.dumps(page, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -144,7 +141,7 @@ def _source(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """The name of a text in a content security policy."""
+    """The hash of a text for a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 

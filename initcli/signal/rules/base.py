@@ -17,7 +17,7 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import Field, field, mapped, mean_products, normal
+from initcli.signal.field import Field, field, mapped, mean_products, normal, with_neighbors
 from initcli.signal.gradient import Gradient as Gradient
 from initcli.signal.gradient import tilt_of_part
 from initcli.signal.grid import cells
@@ -25,7 +25,7 @@ from initcli.signal.joint import Common, shared_by
 from initcli.types import Array, DataFormat, Size
 
 _TINY = 1e-300
-_KEPT, _PASSING = 7, 24
+_KEPT, _PASSING = 9, 24
 """Numbers for each cell: moments of fields and gradients, factors, and what becomes of them."""
 
 Axes = tuple[int, ...]
@@ -37,6 +37,17 @@ _FEW = 64
 
 Pull = Callable[..., Sequence[Gradient]]
 """Takes the gradient of the first output, then those of :attr:`Expected.others`, to the inputs'."""
+
+
+class Batch(NamedTuple):
+    """Of what a gradient is a sum: examples, and positions of each."""
+
+    examples: int
+    positions: int
+
+
+KernelPull = Callable[["Gradient", Batch], float]
+"""Takes the gradient of the first output to the mean square of that of a kernel, over a batch."""
 
 
 class NoTheory(Exception):
@@ -64,9 +75,10 @@ class Context(NamedTuple):
     """What a rule knows of a call beside the layer and the fields.
 
     ``weights`` and ``sizes`` are the moments and shapes of the parameters, by their names within
-    the layer, and ``initializers`` what fills them; ``inputs`` and ``outputs`` the shapes of the
-    tensors. ``tied`` is E[x e] of an input entry and the table row that it was made from, where the
-    input returns to that table. ``common`` gives what two inputs have in common, by their places.
+    the layer, and ``initializers`` what fills them, for rules that heed it. ``inputs`` and
+    ``outputs`` are the shapes of the tensors. ``tied`` is E[x e] of an input entry and the table
+    row that it was made from, where the input returns to that table. ``common`` gives what two
+    inputs have in common, by their places.
     """
 
     weights: dict[str, Weight]
@@ -110,7 +122,9 @@ class Expected(NamedTuple):
     """What theory expects of a layer's first output, and how gradients pass back.
 
     ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
-    layer's further outputs, where theory covers them, and ``attended`` the scores of attention.
+    layer's further outputs, where theory covers them, ``attended`` the scores of attention, and
+    ``sums`` what the last activation takes, where that is a function of single entries. ``kernel``
+    gives the mean square of the gradient of its kernel or table.
     """
 
     output: Field
@@ -118,11 +132,24 @@ class Expected(NamedTuple):
     axes: Axes | None = None
     others: tuple[Field, ...] = ()
     attended: Attended | None = None
+    kernel: KernelPull | None = None
+    sums: Field | None = None
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""
-        after = step(self.output)
-        return Expected(after.output, lambda g: self.pull(*after.pull(g)))
+        after, own = step(self.output), self.kernel
+
+        def kernel(g: Gradient, batch: Batch) -> float:
+            assert own is not None
+            (inside,) = after.pull(g)
+            return own(inside, batch)
+
+        return Expected(
+            after.output,
+            lambda g: self.pull(*after.pull(g)),
+            kernel=None if own is None else kernel,
+            sums=after.sums,
+        )
 
 
 class Room(NamedTuple):
@@ -151,6 +178,10 @@ class Rule:
     layers: ClassVar[tuple[type[Any], ...]] = ()
     heeds_common: ClassVar[bool] = False
     """Whether the rule heeds what the inputs have in common."""
+    adds_up: ClassVar[bool] = False
+    """Whether the layer's activation takes a weighted sum of the input, and a bias."""
+    heeds_initializers: ClassVar[bool] = False
+    """Whether the rule heeds initializers beside the moments of the weights."""
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         """The axes that must hold the units of the inputs; by default the channels."""
@@ -316,13 +347,35 @@ def with_bias(moments: Array, means: Array, bias: Weight | None) -> tuple[Array,
 
 
 class Window(NamedTuple):
-    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose."""
+    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose.
+
+    ``places`` counts them where the same weights slide over all; None where they do not.
+    ``neighbors`` adds up those of an entry and the next, where sums at positions that are next to
+    one another have the same weights.
+    """
 
     over: Callable[[Array], Array]
     back: Callable[[Array], Array]
+    places: int | None = None
+    neighbors: Callable[[Array], Array] | None = None
 
 
-_ONE_POSITION = Window(lambda x: x, lambda x: x)
+_ONE_POSITION = Window(lambda x: x, lambda x: x, 1, lambda x: x)
+
+
+def products_of_pairs(x: Array, g: Array, batch: Batch) -> float:
+    """E[(Σ x g)²] over examples and positions: Σ E[x x'] E[g g'] over all pairs.
+
+    Both are moments as those of :attr:`Field.moments`, at the same positions.
+    """
+    examples, places = batch.examples - 1, batch.positions - 1
+    total = (
+        float((x[0] * g[0]).mean())
+        + examples * float((x[1] * g[1]).mean())
+        + places * float(x[2].mean() * g[2].mean())
+        + examples * places * float(x[3].mean() * g[3].mean())
+    )
+    return batch.examples * batch.positions * total
 
 
 def weighted_sum(
@@ -351,7 +404,7 @@ def weighted_sum(
         feeds: units of the output that an entry enters; by default all.
         fan_in: entries of a sum, of which orthogonal weights keep the length.
     """
-    over, back = window or _ONE_POSITION
+    over, back, places, neighbors = window or _ONE_POSITION
     lags = given.lags if window is None else None
     means = given.means
     moments = depth * kernel.variance * over(given.moments)
@@ -361,6 +414,9 @@ def weighted_sum(
         rest = over(given.moments - mean_products(means, means))
         moments = moments + total**2 + kernel.mean**2 * depth * rest
     output = normal(*with_bias(moments, total, bias), units, lags)
+    if neighbors is not None and given.grid and not kernel.mean:
+        common = depth * kernel.variance * neighbors(given.neighbors)
+        output = with_neighbors(output, common if bias is None else common + bias.second)
     if window is None:
         output = msgspec.structs.replace(output, sizes=given.sizes)
     if kernel.orthogonal:
@@ -376,7 +432,12 @@ def weighted_sum(
             return [Gradient(factor * back(g.moments), tilt, given.latent, lags)]
         return [Gradient(factor * back(g.moments), lags=lags)]
 
-    return Expected(output, pull)
+    def gradient(g: Gradient, batch: Batch) -> float:
+        assert places is not None
+        return products_of_pairs(over(given.moments) / places, g.moments, batch)
+
+    is_known = places is not None and kernel.mean == 0
+    return Expected(output, pull, kernel=gradient if is_known else None)
 
 
 def connected(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -169,26 +168,25 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
     Raises:
         NoTheory: the function has no value for some entries.
     """
-    differentiated = elementwise_grad(function)
 
     def value(x: Array) -> Array:
         with np.errstate(all="ignore"):
             values = function(x)
         if np.any(np.isnan(values)):
             raise NoTheory("what is not a number")
-        return np.clip(values, -_LARGE, _LARGE)
+        return np.minimum(np.maximum(values, -_LARGE), _LARGE)
 
     def slope(x: Array) -> Array:
         with np.errstate(all="ignore"):
-            return np.nan_to_num(differentiated(x), posinf=_LARGE, neginf=-_LARGE)
+            values = elementwise_grad(function)(x)
+            return np.nan_to_num(values, copy=False, posinf=_LARGE, neginf=-_LARGE)
 
-    @cache
-    def factors_and_slopes() -> tuple[Array, Array]:
-        # Most passes go forwards alone.
-        return slopes(slope, given)
+    known: list[tuple[Array, Array]] = []
 
     def pull(g: Gradient) -> list[Gradient]:
-        factors, values = factors_and_slopes()
+        if not known:  # Most passes go forwards alone.
+            known.append(slopes(slope, given))
+        ((factors, values),) = known
         squares, tilt = values**2, g.tilt_of(given)
         before = np.ones_like(WEIGHTS) if tilt is None else tilt
         mean = float(WEIGHTS @ (before * squares))
@@ -199,7 +197,7 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
         path = None if tilt is None or g.path is None else g.path.times(values)
         return [Gradient(g.moments * scales, after, given.latent, g.lags, path=path)]
 
-    return Expected(mapped(value, given), pull)
+    return Expected(mapped(value, given), pull, sums=given)
 
 
 def _softmaxed(given: Field) -> Expected:

@@ -66,7 +66,9 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
             raise NoTheory("a gradient at other positions than the input has")
         return [step.pull(each)[0] for each, step in zip(back, steps, strict=True)]
 
-    return Expected(output, pull, after, expected.others, expected.attended)
+    is_laid = all(step.output is each for step, each in zip(steps, fields, strict=True))
+    kernel = expected.kernel if is_laid else None
+    return expected._replace(output=output, pull=pull, axes=after, kernel=kernel)
 
 
 def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
@@ -77,7 +79,11 @@ def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
     more = (1,) * missing
     grid = (*more, *given.grid)
     wide = msgspec.structs.replace(
-        given, second=given.second.reshape(grid), ratios=given.ratios.reshape(3, *grid), lags=None
+        given,
+        second=given.second.reshape(grid),
+        ratios=given.ratios.reshape(3, *grid),
+        lags=None,
+        near=None,
     )
     step = laid(wide, (*more, *shape), axes)
 

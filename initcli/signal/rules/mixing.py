@@ -25,6 +25,7 @@ from initcli.signal.grid import cell_means, cells
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
+    Batch,
     Context,
     Expected,
     Gradient,
@@ -33,9 +34,11 @@ from initcli.signal.rules.base import (
     Window,
     channels_and_grid,
     connected,
+    products_of_pairs,
+    unchanged,
     weighted_sum,
 )
-from initcli.signal.rules.entries import activated
+from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted
 from initcli.signal.rules.windows import Slid, WindowRule
 from initcli.types import Array, Size
@@ -43,6 +46,7 @@ from initcli.types import Array, Size
 
 class DenseRule(Rule):
     layers = (core.Dense,)
+    adds_up = True
 
     def expected(self, layer: core.Dense, context: Context, given: Field) -> Expected:
         kernel, bias = context.weights["kernel"], context.weights.get("bias")
@@ -54,6 +58,7 @@ class EinsumDenseRule(Rule):
     """Sums over the kernel's axes that are not in the output; new ones are units."""
 
     layers = (einsum.EinsumDense,)
+    adds_up = True
 
     def axes(self, layer: einsum.EinsumDense, context: Context, given: Field) -> Axes:
         letters = layer.axes(context.inputs[0])
@@ -102,6 +107,7 @@ def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
 
 class ConvolutionRule(WindowRule):
     layers = (convolution.Convolution,)
+    adds_up = True
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         channels, grid = channels_and_grid(context.inputs[0], layer.data_format)
@@ -178,7 +184,7 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
         sizes = np.sqrt(np.maximum(x[0], 0.0))
         return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
-    return Window(over, slid.unboxed)
+    return Window(over, slid.unboxed, math.prod(size), slid.box)
 
 
 class LocallyConnectedRule(WindowRule):
@@ -208,15 +214,33 @@ class TableRule(Rule):
         if context.options.get("reverse", False):
             weight = table if layer.tie_weights else context.weights["reverse_embeddings"]
             linear = connected(given, layer.output_dim, layer.input_dim, weight, None)
-            if context.tied is None:
-                return linear
-            return linear._replace(output=_tied(linear.output, context.tied, layer.output_dim))
+            if context.tied is not None:
+                tied = _tied(linear.output, context.tied, layer.output_dim)
+                linear = linear._replace(output=tied)
+            return linear.then(lambda y: capped(layer, y))
         moments = np.empty((4, *cells(context.inputs[0][1:])))
         moments[0] = table.second
         # Two entries are of the same row with probability 1 / input_dim.
         moments[1:] = table.mean**2 + table.variance / layer.input_dim
         output = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
-        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
+
+        share = 1 / layer.input_dim
+
+        def gradient(g: Gradient, batch: Batch) -> float:
+            # A row has that share of the positions, and of the pairs its square.
+            shares = np.array([share, *[share**2] * 3])
+            return products_of_pairs(shares, g.moments, batch)
+
+        none = np.zeros(given.grid)
+        return Expected(output, lambda g: [Gradient.even(none)], kernel=gradient)
+
+
+def capped(layer: embedding.ReversibleEmbedding, given: Field) -> Expected:
+    """c · tanh(x / c) of scores with a bound c."""
+    cap = layer.logit_soft_cap
+    return (
+        unchanged(given) if cap is None else entrywise(lambda x: cap * arrays.tanh(x / cap), given)
+    )
 
 
 def _tied(apart: Field, common: float, width: int) -> Field:
@@ -251,7 +275,15 @@ class PositionEmbeddingRule(Rule):
         moments[0] = moments[1] = table.second
         moments[2] = moments[3] = table.mean**2
         output = normal(moments, np.full(moments.shape[1:], table.mean), context.inputs[0][-1])
-        return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
+        rows: int = layer.sequence_length
+
+        def gradient(g: Gradient, batch: Batch) -> float:
+            # Examples add up in the row of their position.
+            each = float(g.moments[0].mean()) + (batch.examples - 1) * float(g.moments[1].mean())
+            return float(batch.examples * each * batch.positions / rows)
+
+        none = np.zeros(given.grid)
+        return Expected(output, lambda g: [Gradient.even(none)], kernel=gradient)
 
 
 class SinePositionRule(Rule):

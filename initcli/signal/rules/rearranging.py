@@ -85,6 +85,7 @@ def reshaped(given: Field, shape: Size, target: Size) -> Expected:
             ratios=_rearranged(y.ratios, grid),
             sizes=coarse(sizes),
             lags=y.lags if is_same else None,
+            near=y.near if is_same else None,
             parts=y.parts if is_same else None,
             entangled=False,
         )

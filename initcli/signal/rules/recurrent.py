@@ -33,6 +33,7 @@ from initcli.signal.field import (
 )
 from initcli.signal.rules import own_state
 from initcli.signal.rules.base import (
+    Batch,
     Context,
     Expected,
     Gradient,
@@ -67,6 +68,8 @@ class Unrolled(NamedTuple):
 class _RecurrentRule(Rule):
     """The base of rules of recurrent layers, which say how a layer unrolls."""
 
+    heeds_initializers = True
+
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         raise NotImplementedError
 
@@ -100,7 +103,8 @@ class _RecurrentRule(Rule):
         else:
             unrolled = _followed(fed, factors, self.cell(layer), layer.states)
 
-        def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
+        def passed(g: Gradient, *others: Gradient) -> Array:
+            """E[g g'] of the input at every two steps."""
             if layer.return_sequences:
                 outer = at_lags(g.moments[0], g.moments[2], g.lags)
             else:
@@ -109,7 +113,16 @@ class _RecurrentRule(Rule):
             if others:
                 outer[-1, -1] += others[0].second
             carry = others[1].second if len(others) > 1 else 0.0
-            back = unrolled.pull(outer[None, ::-1, ::-1], carry)[0, ::-1, ::-1][turned, turned]
+            back = unrolled.pull(outer[None, ::-1, ::-1], carry)[0, ::-1, ::-1]
+            return back[turned, turned]
+
+        def kernel(g: Gradient, batch: Batch) -> float:
+            # Gradients of two examples are independent; those of all gates are in one sum.
+            gates = passed(g) / max(fed.to_input, _TINY)
+            return float(batch.examples * (_matrix(given)[0] * gates).sum() / layer.gates)
+
+        def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
+            back = passed(g, *others)
             same = np.diagonal(back)
             cross = (back.sum(1) - same) / max(steps - 1, 1)
             return [Gradient.within(same, cross, lags_of(back))]
@@ -122,12 +135,12 @@ class _RecurrentRule(Rule):
             if unrolled.carry is not None:
                 others = (last, _alone(unrolled.carry, np.array(unrolled.carry_mean), layer.units))
         if not layer.return_sequences:
-            return Expected(last, pull, others=others)
+            return Expected(last, pull, others=others, kernel=None if others else kernel)
         places, both = ((m.sum(1) - np.diagonal(m)) / max(steps - 1, 1) for m in unrolled.states)
         moments = np.stack([same, inputs, places, both])
         lags = lags_of(unrolled.states[0])
         output = normal(moments, unrolled.means, layer.units, lags=lags)
-        return Expected(output, pull, others=others)
+        return Expected(output, pull, others=others, kernel=None if others else kernel)
 
 
 def _followed(fed: _Fed, factors: Sequence[float], cell: own_state.Cell, states: int) -> Unrolled:

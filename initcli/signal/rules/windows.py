@@ -21,9 +21,12 @@ from initcli.signal.field import (
     by_position,
     field,
     hidden,
+    near_correlation,
+    next_sizes,
     normal,
     products,
     profile_of,
+    with_neighbors,
 )
 from initcli.signal.grid import Axis, applied, cells, edges
 from initcli.signal.joint import Common, shared_by
@@ -39,6 +42,8 @@ from initcli.signal.rules.base import (
 from initcli.types import Array, Size
 
 _COARSE = slice(2, None, 5)
+_MOST = 0.9999
+"""The largest correlation of entries of which one is the largest."""
 _MAX_SUMMED = 10**7
 """Window entries that are added up one by one, over all positions of the window."""
 _PLACES = 8
@@ -121,6 +126,11 @@ class Slid:
         sums: Array = arrays.correlate(moments[..., None], met, self.window)[..., 0]
         return sums
 
+    def of_window(self, near: Any, any_two: Any) -> Any:
+        """What holds for two entries of a window, by that of neighbors and of any two entries."""
+        share = (math.prod(self.size) - 1) / max(math.prod(self.grid) - 1, 1)
+        return (1 - share) * near + share * any_two
+
     def largest(self, second: Array) -> Array:
         """The largest of each window."""
         if self.is_direct:
@@ -197,15 +207,30 @@ def _averaged(given: Field, slid: Slid) -> Expected:
     count = slid.box(np.ones((1, *given.grid)))
     n = count[0]
     same, inputs, places, both = slid.box(given.moments) / count
+    near = places
+    if given.near is not None:
+        sizes = next_sizes(given.second)
+        cosine = float((sizes * given.near).sum() / max(float(sizes.sum()), 1e-300))
+        near = slid.of_window(cosine * same, places)
+    across = _of_two_examples(near, inputs, places, both)
     moments = np.stack(
-        [same / n + (1 - 1 / n) * places, inputs / n + (1 - 1 / n) * both, places, both]
+        [same / n + (1 - 1 / n) * near, inputs / n + (1 - 1 / n) * across, places, both]
     )
     means = slid.box(given.means[None])[0] / n
 
     def pull(g: Gradient) -> list[Gradient]:
         return [_among(_shared_out(g.moments, n, slid), g, slid)]
 
-    return Expected(normal(moments, means, given.units), pull)
+    return Expected(with_neighbors(normal(moments, means, given.units), near), pull)
+
+
+def _of_two_examples(near: Any, inputs: Any, places: Any, both: Any) -> Any:
+    """What two examples have in common at positions beside one another.
+
+    ``near`` is what those have in common in one example, and the others are the three pairs.
+    """
+    share = np.divide(both, places, out=np.ones_like(both), where=places > 1e-300)
+    return np.minimum(np.maximum(near * np.clip(share, 0, 1), both), np.minimum(near, inputs))
 
 
 def _shared_out(moments: Array, n: Array, slid: Slid) -> Array:
@@ -227,16 +252,23 @@ def _largest(given: Field, slid: Slid) -> Expected:
     if len(np.unique(entries)) > _MAX_COUNTS:
         entries = np.rint(2 ** (np.rint(4 * np.log2(entries)) / 4))
     moments, second = np.empty((4, *entries.shape)), np.empty(entries.shape)
+    near = np.empty(entries.shape)
+    any_two = hidden(given)[1]
+    beside = slid.of_window(near_correlation(given), float(any_two.mean()))
+    beside = min(max(beside, 0.0), _MOST)
     profiles, shares = [], []
     for number in np.unique(entries):
-        level, values = largest_of(given, int(number))
-        moments[:, entries == number] = level[:, None] / level[0]
+        level, values = largest_of(given, int(number), beside)
+        moments[:, entries == number] = level[:4, None] / level[0]
+        near[entries == number] = level[4] / level[0]
         second[entries == number] = level[0]
         profiles.append(values)
         shares.append(WEIGHTS * float(np.mean(entries == number)))
-    moments *= by_position(second * most / max(given.mean_square, 1e-300))
+    sizes = by_position(second * most / max(given.mean_square, 1e-300))
+    moments *= sizes
     values = profile_of(np.concatenate(profiles), np.concatenate(shares))
-    tilt = _tilt_to_largest(given, int(np.rint(entries.mean())))
+    tilt = _tilt_to_largest(given, int(np.rint(entries.mean())), beside)
+    output = field(moments, given.units, values)
     windows, positions = math.prod(slid.outputs), max(math.prod(slid.grid), 1)
     again = _won_again(slid.size, slid.window.strides) * windows / positions
 
@@ -248,7 +280,7 @@ def _largest(given: Field, slid: Slid) -> Expected:
         back[0] *= max(1 + again * g.cross / max(float(back[0].mean()), 1e-300), 0.0)
         return [Gradient(_among(back, g, slid).moments, tilt, given.latent)]
 
-    return Expected(field(moments, given.units, values), pull)
+    return Expected(with_neighbors(output, near * sizes[0]), pull)
 
 
 def _won_again(size: Size, strides: Size) -> float:
@@ -279,46 +311,46 @@ def _among(moments: Array, g: Gradient, slid: Slid) -> Gradient:
     return Gradient(np.concatenate([moments, levels]))
 
 
-def largest_of(given: Field, n: int) -> tuple[Array, Array]:
-    """Moments (4,) and profile of the largest of n entries of a window.
+def largest_of(given: Field, n: int, near: float) -> tuple[Array, Array]:
+    """Moments and profile of the largest of n entries of a window.
 
     The normal numbers behind the entries share a part with all examples, and another within an
-    example. Of the rest of n entries the largest has the distribution Φⁿ.
+    example; ``near`` is their correlation. Of the rest of n entries the largest has the
+    distribution Φⁿ. The moments are those of a field, and that of two windows beside one another.
     """
-    rho = hidden(given).reshape(3, -1).mean(1)
-    inputs, places, both = (float(min(max(r, 0.0), 0.9999)) for r in rho)
+    inputs, places, both = np.clip(hidden(given).reshape(3, -1).mean(1), 0.0, _MOST)
     both = min(both, places, inputs)
+    across = float(_of_two_examples(near, inputs, places, both))
     alone = np.interp(RANKS ** (1 / n), RANKS, NODES)
     mean = float(WEIGHTS @ alone)
     spread = math.sqrt(max(float(WEIGHTS @ (alone * alone)) - mean * mean, 1e-300))
-    values = _latents_of_largest(places, alone)
-    variance = places + (1 - places) * spread**2
+    values = _latents_of_largest(near, alone)
+    variance = near + (1 - near) * spread**2
     # Of what two examples share in the rest, the largest entry may be another in each.
-    share = min(max((inputs - both) / max(1 - places, 1e-9), 0.0), 1.0)
+    share = min(max((inputs - across) / max(1 - near, 1e-9), 0.0), 1.0)
     kept = share * ((1 - share) / (n * spread**2) + share) if n > 1 else share
-    behind = np.array([both + (1 - places) * spread**2 * kept, places, both]) / variance
+    shared = np.array([across + (1 - near) * spread**2 * kept, places, both, near]) / variance
     size = math.sqrt(given.mean_square)
     whole = size * np.interp(values, NODES, np.sort(given.profile))
-    return products(whole, whole, np.append(1.0, np.clip(behind, 0, 1))), whole
+    return products(whole, whole, np.append(1.0, np.clip(shared, 0, 1))), whole
 
 
-def _latents_of_largest(places: float, alone: Array) -> Array:
+def _latents_of_largest(near: float, alone: Array) -> Array:
     """The normal number behind the largest entry, as a rising function of another."""
-    common = math.sqrt(places) * NODES[_COARSE, None]
-    own = math.sqrt(1 - places) * alone[None, _COARSE]
+    common = math.sqrt(near) * NODES[_COARSE, None]
+    own = math.sqrt(1 - near) * alone[None, _COARSE]
     weights = np.multiply.outer(WEIGHTS[_COARSE], WEIGHTS[_COARSE]).ravel()
     return profile_of((common + own).ravel(), weights)
 
 
-def _tilt_to_largest(given: Field, n: int) -> Array | None:
+def _tilt_to_largest(given: Field, n: int, near: float) -> Array | None:
     """How much more probable each normal number is behind the largest of n entries.
 
     None where the entries do not rise with the number behind them.
     """
     if n <= 1 or np.any(np.diff(given.profile) < 0):
         return None
-    places = float(np.clip(hidden(given)[1].mean(), 0.0, 0.9999))
-    values = _latents_of_largest(places, np.interp(RANKS ** (1 / n), RANKS, NODES))
+    values = _latents_of_largest(near, np.interp(RANKS ** (1 / n), RANKS, NODES))
     edges = np.concatenate([[-np.inf], (NODES[1:] + NODES[:-1]) / 2, [np.inf]])
     below = np.interp(edges, values, RANKS, left=0.0, right=1.0)
     tilt = np.diff(below) / np.maximum(WEIGHTS, 1e-30)
@@ -334,8 +366,9 @@ class GlobalPoolingRule(Rule):
         if isinstance(layer, pooling._GlobalAveragePooling):
             return averaged_over_all(given, after)
         grid, n = given.grid, given.positions
-        level, values = largest_of(given, n)
-        tilt = _tilt_to_largest(given, n)
+        any_two = float(np.clip(hidden(given)[1].mean(), 0.0, _MOST))
+        level, values = largest_of(given, n, any_two)
+        tilt = _tilt_to_largest(given, n, any_two)
 
         def pull(g: Gradient) -> list[Gradient]:
             same, inputs = g.moments.reshape(4, -1).mean(1)[:2]
@@ -343,7 +376,7 @@ class GlobalPoolingRule(Rule):
             moments = np.multiply.outer(levels, np.ones(grid))
             return [Gradient(moments, tilt, given.latent)]
 
-        moments = np.broadcast_to(level.reshape(4, *(1,) * len(after)), (4, *after))
+        moments = np.broadcast_to(level[:4].reshape(4, *(1,) * len(after)), (4, *after))
         return Expected(field(moments, given.units, values), pull)
 
     def through(

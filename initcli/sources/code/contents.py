@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from initcli.distributions import Distribution, Image
 from initcli.distributions.image import FUNCTIONS, Postfix, composed, is_monotone
 from initcli.initializers import (
     Constant,
@@ -21,7 +22,14 @@ from initcli.initializers import (
     TruncatedNormal,
 )
 from initcli.initializers.base import Undrawn
-from initcli.initializers.given import Box, Mapped, Parts, Unknown, Values
+from initcli.initializers.given import (
+    Box,
+    Mapped,
+    Parts,
+    Uninitialized,
+    Unknown,
+    Values,
+)
 from initcli.types import Array, Size
 
 MAX_COMPUTED = 1 << 22
@@ -30,11 +38,12 @@ SIGNS = Unknown(operation="sign")
 """Random signs."""
 UNARY = frozenset(name for name, (arguments, _) in FUNCTIONS.items() if arguments == 1)
 """Operations on each entry that :func:`mapped` follows."""
+_NEVER = 8.0
+"""Standard deviations beyond which a normal number comes less than once in 10¹⁵."""
 _MAX_TOKENS = 64
 """Maximum length of a function of a draw."""
+_ITSELF: Postfix = ("x",)
 _draws = count(1)
-STANDARD_NORMAL = RandomNormal(stddev=1.0)
-STANDARD_UNIFORM = RandomUniform(minval=0.0, maxval=1.0)
 
 
 class Computed(NamedTuple):
@@ -65,9 +74,10 @@ def is_random(content: Content) -> bool:
 
 
 def unknown(contents: Sequence[Content], operation: str) -> Content:
-    """What an operation makes of contents that it does not keep."""
-    undrawn = (each for each in contents if isinstance(each, Undrawn))
-    return next(undrawn, Unknown(operation=operation))
+    """What an operation makes of contents that it does not keep; what was not written goes on."""
+    undrawn = [each for each in contents if isinstance(each, Undrawn)]
+    undrawn.sort(key=lambda each: not isinstance(each, Uninitialized))
+    return undrawn[0] if undrawn else Unknown(operation=operation)
 
 
 def filled(parts: Sequence[Part], shape: Size) -> Initializer:
@@ -97,9 +107,7 @@ def _initializer(content: Content, shape: Size) -> Initializer:
         return Values(numbers=np.broadcast_to(values, shape).astype(np.float64).tobytes())
     if isinstance(content, Orthogonal) and len(shape) < 2:
         return Unknown(operation="orthogonalization")
-    if isinstance(content, Mapped):
-        return msgspec.structs.replace(content, draw=0)
-    return content
+    return _finished(content) if isinstance(content, Mapped) else content
 
 
 def reshaped(content: Content, old: Size, new: Size) -> Content:
@@ -122,8 +130,43 @@ def reshaped(content: Content, old: Size, new: Size) -> Content:
     return Unknown(operation="reshape of an orthogonal matrix")
 
 
+def draw_of(initializer: Initializer, origins: Sequence[int] = ()) -> Mapped:
+    """New draws of an initializer, which depend on those of ``origins``, or else on none."""
+    draw = next(_draws)
+    return Mapped(drawn=initializer, function=_ITSELF, draw=draw, origins=tuple(origins) or (draw,))
+
+
+def plain(content: Content) -> Content:
+    """The content, in which a·x + b of a draw is an initializer with other arguments."""
+    return _plain(content) if isinstance(content, Mapped) else content
+
+
+def _plain(content: Mapped) -> Initializer:
+    line = _line(content.function)
+    if line is None:
+        return content
+    return _scaled(content.drawn, *line) if line[0] else Constant(value=line[1])
+
+
 def scaled(content: Initializer, factor: float, shift: float) -> Initializer:
     """The initializer of factor · x + shift."""
+    if not isinstance(content, Mapped):
+        return _scaled(content, factor, shift)
+    line = _line(content.function)
+    if line is not None:
+        function = _line_of(line[0] * factor, line[1] * factor + shift)
+        return msgspec.structs.replace(content, function=function)
+    function = content.function
+    if factor == -1:
+        function = composed("neg", function)
+    elif factor != 1:
+        function = composed("mul", (factor,), function)
+    if shift:
+        function = composed("add" if shift > 0 else "sub", function, (abs(shift),))
+    return _followed(content, function)
+
+
+def _scaled(content: Initializer, factor: float, shift: float) -> Initializer:
     match content:
         case Constant(value=value):
             return Constant(value=value * factor + shift)
@@ -146,54 +189,132 @@ def scaled(content: Initializer, factor: float, shift: float) -> Initializer:
             return msgspec.structs.replace(content, gain=gain * abs(factor))
         case Undrawn():
             return content
-        case Mapped(function=function):
-            if factor == -1:
-                function = composed("neg", function)
-            elif factor != 1:
-                function = composed("mul", (factor,), function)
-            if shift:
-                function = composed("add" if shift > 0 else "sub", function, (abs(shift),))
-            return _followed(content, function, "arithmetic")
     return Unknown(operation="arithmetic")
 
 
-def mapped(content: Content, operation: str) -> Content:
-    """The content of a function, one of :data:`UNARY`, of each entry."""
-    match content:
-        case Mapped(function=function):
-            return _followed(content, composed(operation, function), operation)
-        case RandomNormal() | RandomUniform() | TruncatedNormal():
-            start = Mapped(drawn=content, function=("x",), draw=next(_draws))
-            return _followed(start, composed(operation, start.function), operation)
-    return unknown([content], operation)
+def mapped(content: Content, operation: str, *arguments: float) -> Content:
+    """The content of a function of each entry, one of :data:`UNARY` or with numbers behind."""
+    if not isinstance(content, Mapped):
+        return unknown([content], operation)
+    others = [(number,) for number in arguments]
+    return _followed(content, composed(operation, content.function, *others))
 
 
 def combined(operation: str, one: Content, two: Content) -> Content:
     """The content of add, sub, mul or div of two tensors, entry by entry."""
-    match one, two:
-        case Mapped(draw=first), Mapped(draw=second) if first == second:
-            return _followed(one, composed(operation, one.function, two.function), operation)
-    return unknown([one, two], operation)
+    sign = {"add": 1.0, "sub": -1.0}.get(operation)
+    if not isinstance(one, Mapped) or not isinstance(two, Mapped):
+        return unknown([one, two], operation)
+    if one.draw == two.draw:
+        first, second = _line(one.function), _line(two.function)
+        if sign and first and second:
+            function = _line_of(first[0] + sign * second[0], first[1] + sign * second[1])
+        else:
+            function = composed(operation, one.function, two.function)
+        return _followed(one, function)
+    if sign and not set(one.origins) & set(two.origins):
+        match plain(one), plain(two):
+            case RandomNormal(mean=a, stddev=s), RandomNormal(mean=b, stddev=t):
+                total = RandomNormal(mean=a + sign * b, stddev=math.hypot(s, t))
+                return draw_of(total, one.origins + two.origins)
+    return Unknown(operation=operation)
 
 
-def _followed(content: Mapped, function: Postfix, operation: str) -> Initializer:
-    """The content of another function of a draw, if that is monotone."""
-    base = content.drawn.distribution_for((1,))
-    if base is None or len(function) > _MAX_TOKENS or not is_monotone(function, base):
-        return Unknown(operation=operation)
+def _line(function: Postfix) -> tuple[float, float] | None:
+    """The numbers of a·x + b; None of another function."""
+    match function:
+        case ("x",):
+            return 1.0, 0.0
+        case ("x", float(factor), "mul", float(shift), "add"):
+            return factor, shift
+    return None
+
+
+def _line_of(factor: float, shift: float) -> Postfix:
+    is_itself = (factor, shift) == (1.0, 0.0)
+    return _ITSELF if is_itself else ("x", float(factor), "mul", float(shift), "add")
+
+
+def _followed(content: Mapped, function: Postfix) -> Initializer:
+    """The content of another function of a draw."""
+    if len(function) > _MAX_TOKENS:
+        return Unknown(operation="many operations")
     return msgspec.structs.replace(content, function=function)
 
 
+def _finished(content: Mapped) -> Initializer:
+    """The initializer of a function of draws, which is unknown where that is not monotone."""
+    found = _plain(content)
+    if not isinstance(found, Mapped):
+        return found
+    drawn, function = found.drawn, found.function
+    forms = {function[at : at + 5] for at, each in enumerate(function) if each == "x"}
+    for form in forms:
+        line = _line(form)
+        if line is not None and len(forms) == 1:
+            # The function sees a·x + b alone.
+            drawn, function = _scaled(drawn, *line), _replaced(function, form, _ITSELF)
+        elif line is not None:
+            function = _replaced(function, form, _shown(*line))
+    base = drawn.distribution_for((1,))
+    assert base is not None
+    if not is_monotone(function, base) or not math.isfinite(Image(base, function).std):
+        return Unknown(operation=next(_turning(function, base), str(function[-1])))
+    return Mapped(drawn=drawn, function=function)
+
+
+def _replaced(function: Postfix, form: Postfix, by: Postfix) -> Postfix:
+    """The function with another one in place of ``form``."""
+    rest = list(function)
+    for at in reversed(range(len(rest))):
+        if function[at : at + len(form)] == form:
+            rest[at : at + len(form)] = by
+    return tuple(rest)
+
+
+def _shown(factor: float, shift: float) -> Postfix:
+    """a·x + b as a person writes it."""
+    if factor == -1:
+        return (shift, "x", "sub") if shift else ("x", "neg")
+    product: Postfix = ("x",) if factor == 1 else (factor, "x", "mul")
+    return (*product, abs(shift), "add" if shift > 0 else "sub") if shift else product
+
+
+def _turning(function: Postfix, base: Distribution) -> Iterator[str]:
+    """The operations whose results rise and fall with x, the innermost first."""
+    stack: list[Postfix] = []
+    for each in function:
+        if each in FUNCTIONS:
+            count = FUNCTIONS[str(each)][0]
+            part = (*(token for argument in stack[-count:] for token in argument), each)
+            stack[-count:] = [part]
+            if "x" in part and not is_monotone(part, base):
+                yield str(each)
+        else:
+            stack.append((each,))
+
+
 def are_alike(contents: Sequence[Content]) -> bool:
-    """Whether contents have one distribution, each with draws of its own."""
+    """Whether contents have one distribution."""
     first, *others = (
-        msgspec.structs.replace(each, draw=0) if isinstance(each, Mapped) else each
-        for each in contents
+        msgspec.structs.replace(each, draw=0, origins=()) if isinstance(each, Mapped) else each
+        for each in map(plain, contents)
     )
     # Two computed values would be compared entry by entry.
     return not isinstance(first, Computed) and all(
         not isinstance(each, Computed) and each == first for each in others
     )
+
+
+def joined(contents: Sequence[Content]) -> Content:
+    """The content of a tensor that is made of parts which are alike."""
+    origins = dict.fromkeys(
+        origin for each in contents if isinstance(each, Mapped) for origin in each.origins
+    )
+    first = contents[0]
+    if isinstance(first, Mapped):
+        first = msgspec.structs.replace(first, origins=tuple(origins))
+    return moved(first)
 
 
 def moved(content: Content) -> Content:
@@ -205,50 +326,69 @@ def moved(content: Content) -> Content:
 
 def clamped(content: Content, low: float, high: float) -> Content:
     """The content min(max(x, low), high), where bounds cut off rounding errors alone."""
-    match content:
+    found = _finished(content) if isinstance(content, Mapped) else content
+    match found:
         case RandomUniform(minval=least, maxval=greatest):
             tolerance = 1e-6 * (greatest - least)
         case TruncatedNormal():
-            least, greatest = content.distribution_for((1,)).support
+            least, greatest = found.distribution_for((1,)).support
             tolerance = 0.01 * (greatest - least)
-        case RandomNormal() if math.isinf(low) and math.isinf(high):
-            return content
+        case RandomNormal(mean=mean, stddev=std):
+            least, greatest = mean - _NEVER * std, mean + _NEVER * std
+            tolerance = 0.0
         case Mapped():
-            distribution = content.distribution_for((1,))
+            distribution = found.distribution_for((1,))
             assert distribution is not None
             least, greatest = distribution.support
             tolerance = 1e-6 * distribution.std
         case _:
-            return unknown([content], "clamp")
+            return unknown([found], "clamp")
     if low > least + tolerance or high < greatest - tolerance:
         return Unknown(operation="clamp")
-    if isinstance(content, TruncatedNormal) and content.stddev:
+    if isinstance(found, TruncatedNormal) and found.stddev:
         # The bounds of clamping are those that were asked for; rounding has moved the others.
         lower, upper = (
-            (bound - content.mean) / content.stddev if abs(bound - end) < tolerance else None
+            (bound - found.mean) / found.stddev if abs(bound - end) < tolerance else None
             for bound, end in ((low, least), (high, greatest))
         )
-        return msgspec.structs.replace(
-            content,
-            lower=content.lower if lower is None else lower,
-            upper=content.upper if upper is None else upper,
+        clipped = msgspec.structs.replace(
+            found,
+            lower=found.lower if lower is None else lower,
+            upper=found.upper if upper is None else upper,
         )
+        return _redrawn(content, clipped)
     return content
 
 
 def erfinv(content: Content) -> Content:
     """√2 · erfinv of a uniform number is a truncated standard normal one."""
-    match content:
+    match plain(content):
         case RandomUniform(minval=low, maxval=high) if -1.01 < low < high < 1.01:
             # Rounding takes an end beyond ±1, as far as 2⁻⁸ in bfloat16.
             if max(-low, high) >= 1 and min(-low, high) > 0.99:
-                return RandomNormal(stddev=math.sqrt(0.5))
+                return _redrawn(content, RandomNormal(stddev=math.sqrt(0.5)))
             lower, upper = _standard(low), _standard(high)
-            return TruncatedNormal(stddev=math.sqrt(0.5), lower=lower, upper=upper)
+            drawn = TruncatedNormal(stddev=math.sqrt(0.5), lower=lower, upper=upper)
+            return _redrawn(content, drawn)
     return unknown([content], "erfinv")
 
 
+def _redrawn(content: Content, initializer: Initializer) -> Content:
+    """What an initializer draws, made of a content."""
+    return draw_of(initializer, content.origins if isinstance(content, Mapped) else ())
+
+
+def signs(content: Content) -> Content:
+    """The content of the sign of each entry."""
+    return mapped(content, "sign") if isinstance(content, Mapped) else SIGNS
+
+
+def are_signs(content: Content) -> bool:
+    """Whether entries are random signs."""
+    return content == SIGNS or (isinstance(content, Mapped) and content.function[-1] == "sign")
+
+
 def _standard(u: float) -> float:
-    """√2 · erfinv(u), at most 8: a standard normal number exceeds that once in 10¹⁵."""
-    size = min(8.0, NormalDist().inv_cdf((1 + abs(u)) / 2)) if abs(u) < 1 - 1e-15 else 8.0
+    """√2 · erfinv(u), of a size that normal numbers have."""
+    size = min(_NEVER, NormalDist().inv_cdf((1 + abs(u)) / 2)) if abs(u) < 1 - 1e-15 else _NEVER
     return math.copysign(size, u)

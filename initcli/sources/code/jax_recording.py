@@ -22,17 +22,21 @@ from initcli.initializers.base import Undrawn, Whole
 from initcli.initializers.given import Mapped, Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
-    SIGNS,
     UNARY,
     Computed,
     Content,
     Part,
+    are_alike,
+    are_signs,
     clamped,
     combined,
+    draw_of,
     erfinv,
     mapped,
     moved,
+    plain,
     scaled,
+    signs,
     unknown,
     whole,
 )
@@ -211,7 +215,9 @@ def _branched(equation: Any, inputs: list[Value], wanted: list[bool]) -> list[Va
 def _same(one: Value, two: Value) -> bool:
     if isinstance(one, Computed) and isinstance(two, Computed):
         return bool(np.array_equal(one.values, two.values))
-    return not isinstance(one, Computed | Boxes) and type(one) is type(two) and one == two
+    if isinstance(one, Boxes | Bits) or isinstance(two, Boxes | Bits):
+        return not isinstance(one, Boxes) and one == two
+    return are_alike([one, two])
 
 
 def _scanned(equation: Any, inputs: list[Value]) -> list[Value]:
@@ -301,12 +307,11 @@ def _affine(equation: Any, inputs: list[Value]) -> Value:
     numbers = [number_of(each) for each in inputs]
     random = [at for at, each in enumerate(inputs) if not isinstance(each, Computed | Constant)]
     contents = [content_of(each) for each in inputs]
-    if name == "mul" and SIGNS in contents and len(random) == 2:
+    if name == "mul" and len(random) == 2 and any(map(are_signs, contents)):
         # Random signs leave an orthogonal matrix orthogonal.
-        other = inputs[1 - contents.index(SIGNS)]
-        return each_changed(
-            other, lambda each: each if isinstance(each, Orthogonal) else unknown([each], name)
-        )
+        other = inputs[1 if are_signs(contents[0]) else 0]
+        if all(isinstance(each, Orthogonal) for _, each in parts_of(other, ())):
+            return other
     # Where nothing is random, there are too many entries to compute.
     at = random[0] if random else max(range(len(inputs)), key=lambda at: size_of(equation, at))
     value = inputs[at]
@@ -358,7 +363,16 @@ def _function(equation: Any, inputs: list[Value]) -> Value:
 
 
 def _sign(equation: Any, inputs: list[Value]) -> Value:
-    return SIGNS
+    return each_changed(inputs[0], signs)
+
+
+def _power(equation: Any, inputs: list[Value]) -> Value:
+    exponent = equation.params["y"] if len(inputs) == 1 else number_of(inputs[1])
+    if exponent is None:
+        return unknown([content_of(each) for each in inputs], "pow")
+    if exponent == 2:
+        return each_changed(inputs[0], lambda each: mapped(each, "square"))
+    return each_changed(inputs[0], lambda each: mapped(each, "pow", exponent))
 
 
 def _inverse_error_function(equation: Any, inputs: list[Value]) -> Value:
@@ -387,7 +401,8 @@ def _reinterpreted(equation: Any, inputs: list[Value]) -> Value:
     if isinstance(bits, Bits) and jax.numpy.issubdtype(dtype, jax.numpy.floating):
         one = int(np.ones((), dtype).view(f"u{np.dtype(dtype).itemsize}"))
         if bits == Bits(jax.numpy.finfo(dtype).nmant, one):
-            return RandomUniform(minval=1.0, maxval=2.0)
+            # Keys may be equal, and with them draws.
+            return draw_of(RandomUniform(minval=1.0, maxval=2.0), (0,))
     return unknown([content_of(bits)], equation.primitive.name)
 
 
@@ -404,7 +419,7 @@ def _converted(equation: Any, inputs: list[Value]) -> Value:
 def _orthogonal(equation: Any, inputs: list[Value]) -> Value:
     """The Q of a stack of normal matrices."""
     shape = equation.outvars[0].aval.shape
-    match inputs[0]:
+    match plain(content_of(inputs[0])):
         case RandomNormal(mean=0.0) if shape[-2:] == equation.invars[0].aval.shape[-2:]:
             return _orthogonals(Orthogonal(), shape, len(shape) - 2)
     return unknown([content_of(inputs[0])], "qr")
@@ -434,6 +449,7 @@ _RULES: Mapping[str, Callable[[Any, list[Value]], Value]] = {
     **dict.fromkeys((*UNARY - {"neg"}, "logistic"), _function),
     **dict.fromkeys((*_COPIES, *_RESHAPES), moved_entries),
     "sign": _sign,
+    **dict.fromkeys(("pow", "integer_pow"), _power),
     "erf_inv": _inverse_error_function,
     "shift_right_logical": _shifted,
     "or": _joined_bits,

@@ -28,8 +28,11 @@ def weights(model: Any) -> tuple[Leaf, ...]:
 def configured(model: Any, found: Sequence[Leaf], source: str, seed: int) -> Model | None:
     """The model that its configuration describes, with the values that its weights have.
 
-    None where the configuration does not say what the layers are, as of a subclass of ``Model``.
+    None where the configuration does not say what the layers are, as of a subclass of ``Model``,
+    and of a single layer.
     """
+    if not hasattr(model, "to_json"):
+        return None
     try:
         document = parse(model.to_json(), source)
         built = build(document, seed=seed, defaults=None, functions={})

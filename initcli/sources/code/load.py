@@ -42,8 +42,10 @@ def load_code(source: str, arguments: Mapping[str, Any], seed: int | None = None
         made = _made(make, seed or 0)
         model = _model_of(made, source, seed or 0)
     if model is None:
-        message = f"{printable(source)} is a {type(made.value).__name__}, and holds no arrays"
+        message = f"{printable(source)} is of type {type(made.value).__name__}, and holds no arrays"
         remedy = "name a module of PyTorch, Keras, Flax or Equinox, or a function that returns one"
+        if _is_keras(made.value):
+            remedy = "build it before: give it an Input, or call it on one"
         raise CodeError(message, remedy)
     return model
 
@@ -131,7 +133,7 @@ def _recorded(make: Callable[[], Any]) -> _Made:
     tracing = recorder = None
     with ExitStack() as stack:
         if "torch" in sys.modules:
-            from initcli.sources.code.torch_recording import recorded
+            from initcli.sources.code.torch_meta import recorded
 
             recorder = stack.enter_context(recorded())
         if "jax" in sys.modules:
@@ -141,8 +143,9 @@ def _recorded(make: Callable[[], Any]) -> _Made:
         else:
             value = make()
     if _is_torch(value):
-        is_meta = any(each.is_meta for each in value.state_dict().values())
-        return _Made(value, recorder if is_meta else None)
+        tensors = (*value.parameters(), *value.buffers())
+        is_new = recorder and any(each.is_meta or recorder.follows(each) for each in tensors)
+        return _Made(value, recorder if is_new else None)
     return _Made(value, recorder, tracing)
 
 
@@ -153,9 +156,9 @@ def _is_torch(value: Any) -> bool:
 
 
 def _is_keras(value: Any) -> bool:
-    """Whether a value is a model of Keras 3, or of Keras 2."""
+    """Whether a value is a model or a layer of Keras 3, or of Keras 2."""
     modules = (sys.modules.get(name) for name in ("keras", "tf_keras"))
-    return any(each is not None and isinstance(value, each.Model) for each in modules)
+    return any(each is not None and isinstance(value, each.layers.Layer) for each in modules)
 
 
 def _model_of(made: _Made, source: str, seed: int) -> Model | None:

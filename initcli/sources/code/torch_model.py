@@ -47,6 +47,9 @@ def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Content
             if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
                 notes.append(f"{full} gets its shape with the first input, and is left out")
                 continue
+            if tensor.layout != torch.strided:
+                notes.append(f"{full} is sparse, and is left out")
+                continue
             key = (tensor.untyped_storage()._cdata, View.of(tensor))
             if (first := names.setdefault(key, full)) != full:
                 notes.append(f"{full} is {first}: one tensor with two names")

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 import torch
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -27,37 +26,41 @@ from initcli.initializers import (
     Initializer,
     Orthogonal,
     RandomNormal,
-    RandomUniform,
-    TruncatedNormal,
 )
 from initcli.initializers.base import Undrawn, Whole
 from initcli.initializers.given import SparseColumns, Uninitialized, Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
-    SIGNS,
-    STANDARD_NORMAL,
-    STANDARD_UNIFORM,
     UNARY,
     Computed,
     Content,
     Part,
     are_alike,
+    are_signs,
     clamped,
     combined,
     erfinv,
     is_random,
+    joined,
     mapped,
     moved,
+    plain,
     scaled,
+    signs,
     unknown,
     whole,
 )
+from initcli.sources.code.torch_draws import drawn, is_draw
+from initcli.sources.code.torch_draws import truncated as truncated_normal
+from initcli.sources.code.torch_partial import PARTIAL, partial
 from initcli.sources.code.torch_storage import Storage, View, values_of
 
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
 _SAME = {"clone", "_to_copy", "detach_copy", "contiguous", "alias_copy", "lift_fresh_copy"}
 _SLICED = {"cat", "stack", "repeat", "index_select", "repeat_interleave", "constant_pad_nd"}
-_CREATED_EMPTY = {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided"}
+_CREATED_EMPTY = {
+    f"{prefix}empty{suffix}" for prefix in ("", "new_") for suffix in ("", "_strided")
+} | {"empty_like", "empty_permuted"}
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missing
@@ -92,7 +95,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         ) -> torch.Tensor:
             if draws:
                 draw_truncated(tensor, mean, std, a, b, generator)
-            self.write(tensor, _truncated(mean, std, a, b))
+            self.write(tensor, truncated_normal(mean, std, a, b))
             return tensor
 
         def sparse(
@@ -111,29 +114,43 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
 
     def follows(self, tensor: torch.Tensor) -> bool:
         """Whether a write to a tensor was recorded."""
-        return _key(tensor) in self._storages
+        return _is_tensor(tensor) and _key(tensor) in self._storages
 
     def parts(self, tensor: torch.Tensor) -> list[Part]:
         """The boxes of a tensor and their contents."""
-        view = View.of(tensor)
-        storage = self._storages.get(_key(tensor))
+        storage, view = self._storage_of(tensor), View.of(tensor)
         if storage is None:
             return [Part(whole(view.shape), self._given(tensor))]
         return storage.parts(view)
 
     def content(self, tensor: torch.Tensor) -> Content:
         """The content of all entries of a tensor."""
-        storage = self._storages.get(_key(tensor))
+        storage = self._storage_of(tensor)
         return self._given(tensor) if storage is None else storage.content(View.of(tensor))
+
+    def _storage_of(self, tensor: torch.Tensor) -> Storage | None:
+        """The storage of a tensor in entries of its own size; None of one that is not followed."""
+        storage = self._storages.get(_key(tensor))
+        if storage is None or storage.itemsize == tensor.element_size():
+            return storage
+        return storage.cast(tensor)
 
     def write(self, tensor: torch.Tensor, content: Content) -> None:
         """Note that a tensor is overwritten."""
-        key = _key(tensor)
-        if key not in self._storages:
-            size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
-            storage = tensor.untyped_storage()
-            self._storages[key] = Storage(size, self._given(tensor), storage)
-        self._storages[key].write(View.of(tensor), content)
+        storage = self._storage_of(tensor) or Storage(tensor, self._given(tensor))
+        storage.write(View.of(tensor), content)
+        self._storages[_key(tensor)] = storage
+
+    def _resized(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Resize a tensor, whose storage gets new entries behind the old ones."""
+        tensor = args[0]
+        old = self._storage_of(tensor) or Storage(tensor, self._given(tensor))
+        result = func(*args, **kwargs)
+        grown = Storage(tensor, place())
+        if grown.size > old.size:
+            grown.writes += old.writes
+            self._storages[_key(tensor)] = grown
+        return result
 
     def _given(self, tensor: torch.Tensor) -> Content:
         """The content of a tensor that was there before."""
@@ -145,8 +162,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         """The values of a tensor in which nothing is random."""
         if not tensor.is_meta and _key(tensor) not in self._storages:
             return tensor
-        values = values_of(self.parts(tensor), tuple(tensor.shape))
+        values = values_of(self.parts(tensor), View.of(tensor).shape)
         return None if values is None else values.to(tensor.dtype)
+
+    def _number(self, tensor: torch.Tensor) -> float | None:
+        """The only number that a tensor holds; None of others."""
+        values = self.values(tensor)
+        if values is None or values.numel() == 0 or values.is_complex():
+            return None
+        first = values.flatten()[0]
+        return float(first) if bool((values == first).all()) else None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -154,34 +179,69 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         kwargs = kwargs or {}
         name = func._schema.name.partition("::")[2]
         tensors = [each for each in tree_flatten((args, kwargs))[0] if _is_tensor(each)]
-        if name in {"_local_scalar_dense", "item", "equal", "is_nonzero"}:
+        if name in {"_local_scalar_dense", "item", "equal", "is_nonzero", "allclose"}:
             values = [self.values(each) for each in tensors]
             if all(each is not None for each in values):
                 return func(*self._real(args), **self._real(kwargs))
-        known = [
-            content if _is_plain(tensor) else moved(content)
-            for tensor, content in zip(tensors, map(self.content, tensors), strict=True)
-        ]
-        computed = self._computed(func, args, kwargs, tensors)
-        if any(each.is_meta for each in tensors):
-            args, kwargs = tree_map(_to_meta, (args, kwargs))
-        result = func(*args, **kwargs)
+        if name in {"resize_", "resize_as_"}:
+            return self._resized(func, args, kwargs)
         moves = func.is_view or torch.Tag.inplace_view in func.tags
         if moves or name in {"detach", "alias", "lift_fresh", "set_"}:
-            return result
+            return func(*_on_meta(tensors, args), **_on_meta(tensors, kwargs))
+        if func._schema.is_mutable and not name.endswith("_"):
+            # What an output held before is not read.
+            outputs = _mutated(func, args, kwargs)
+            read = [each for each in tensors if not any(each is output for output in outputs)]
+        else:
+            read = tensors
+        known = [
+            content if _is_plain(tensor) else moved(content)
+            for tensor, content in zip(read, map(self.content, read), strict=True)
+        ]
+        computed = self._computed(func, args, kwargs, tensors)
+        try:
+            result = func(*_on_meta(tensors, args), **_on_meta(tensors, kwargs))
+        except NotImplementedError:
+            if not computed:
+                raise
+            # The shape depends on the values.
+            made = tuple(map(_to_meta, computed))
+            result = made if len(func._schema.returns) > 1 else made[0]
         outputs = [each for each in tree_flatten(result)[0] if _is_tensor(each)]
         written = _mutated(func, args, kwargs) or outputs
         is_real = not any(each.is_meta for each in written)
-        if is_real and name not in _DRAWS and name.rstrip("_") not in _CREATED_EMPTY:
+        if is_real and not is_draw(func) and name.rstrip("_") not in _CREATED_EMPTY:
             touched = (_key(each) for each in (*tensors, *written))
             if not any(key in self._storages for key in touched):
                 return result
+        if name in PARTIAL and computed is None and self._write_partly(func, args):
+            return args[0]
         for index, output in enumerate(written):
             if computed is not None:
                 self.write(output, _constant_or(computed[index]))
+            elif is_draw(func):
+                self.write(output, drawn(func, args, kwargs, self._number))
             else:
-                self.write(output, self._after(name, index, args, kwargs, tensors, known))
-        return result
+                self.write(output, self._after(name, index, args, kwargs, read, known))
+        return args[0] if name.endswith("_") and written and args[0] is written[0] else result
+
+    def _write_partly(self, func: Any, args: Any) -> bool:
+        """Note a write to some entries; False if it is not known to which."""
+        write = partial(func, args, self.values)
+        if write is None:
+            return False
+        content: Content
+        if _is_tensor(write.source):
+            content = self.content(write.source)
+            name = func._schema.name.partition("::")[2]
+            content = _spread(content, write.source.numel(), write.size, name)
+        else:
+            content = Constant(value=float(write.source))
+        if isinstance(content, Computed | Whole):
+            return False
+        for view in write.views:
+            self.write(view, moved(content))
+        return True
 
     def _real(self, tree: Any) -> Any:
         return tree_map(lambda each: self.values(each) if _is_tensor(each) else each, tree)
@@ -191,9 +251,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
     ) -> list[torch.Tensor] | None:
         """The values that an operation writes, if nothing random enters it."""
         name = func._schema.name.partition("::")[2]
-        if name.rstrip("_") in _CREATED_EMPTY | _RANDOM or name in {"set_", "resize_"}:
-            return None
-        if torch.Tag.nondeterministic_seeded in func.tags:
+        if name.rstrip("_") in _CREATED_EMPTY or is_draw(func):
             return None
         outputs = _mutated(func, args, kwargs)
         overwrites = name in {"zero_", "fill_", "copy_"} or (
@@ -204,12 +262,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             if overwrites and any(tensor is each for each in outputs):
                 if tensor.numel() > MAX_COMPUTED:
                     return None
-                values[id(tensor)] = torch.zeros(tensor.shape, dtype=tensor.dtype)
+                values[id(tensor)] = torch.zeros(View.of(tensor).shape, dtype=tensor.dtype)
                 continue
             real = self.values(tensor)
             if real is None:
                 return None
-            values[id(tensor)] = real.clone()
+            values[id(tensor)] = real.clone() if real is tensor else real
         created = kwargs.get("size", args[0] if args else None)
         if not tensors and _entries(created) > MAX_COMPUTED:
             return None
@@ -237,11 +295,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         known: list[Content],
     ) -> Content:
         """The content that an operation writes, by the contents that it reads."""
-        plain = name.rstrip("_")
-        if plain in _CREATED_EMPTY:
+        operation = name.rstrip("_")
+        if operation in _CREATED_EMPTY:
             return place()
-        if name in _DRAWS:
-            return _DRAWS[name](args, kwargs)
         if name in {"zero_", "zeros", "zeros_like", "new_zeros"}:
             return Constant(value=0.0)
         if name in {"ones", "ones_like", "new_ones"}:
@@ -253,32 +309,35 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
                 return Constant(value=float(real))
         if name == "copy_" and len(known) > 1:
             return _spread(known[1], tensors[1].numel(), tensors[0].numel(), name)
-        if plain in _SAME and known:
+        if operation in _SAME and known:
             return known[0]
-        if plain in _SLICED and known:
+        if operation in _SLICED and known:
             first = known[0]
-            keeps = plain in {"cat", "stack", "index_select"} and not isinstance(first, Whole)
-            return moved(first) if keeps and are_alike(known) else unknown(known, plain)
-        if plain in {"mul", "div", "add", "sub", "rsub", "neg"} and known:
-            return self._affine(plain, args, kwargs, tensors, known)
-        if plain == "linalg_qr" and index == 0:
-            match known[0]:
+            keeps = operation in {"cat", "stack", "index_select"} and not isinstance(first, Whole)
+            return joined(known) if keeps and are_alike(known) else unknown(known, operation)
+        if operation in {"mul", "div", "add", "sub", "rsub", "neg"} and known:
+            return self._affine(operation, args, kwargs, tensors, known)
+        if operation == "linalg_qr" and index == 0:
+            match plain(known[0]):
                 case RandomNormal(mean=0.0):
                     return Orthogonal()
-        if plain in {"sign", "sgn"}:
-            return SIGNS
-        if plain == "pow":
-            plain = _POWERS.get(_argument(args, kwargs, 1, "exponent"), plain)
-        if plain in UNARY:
-            return mapped(known[0], plain)
-        if plain == "erfinv":
+        if operation in {"sign", "sgn"}:
+            return signs(known[0])
+        if operation == "pow":
+            exponent = _argument(args, kwargs, 1, "exponent")
+            operation = _POWERS.get(exponent, operation)
+            if operation == "pow" and isinstance(exponent, int | float):
+                return mapped(known[0], operation, exponent)
+        if operation in UNARY:
+            return mapped(known[0], operation)
+        if operation == "erfinv":
             return erfinv(known[0])
-        if plain == "clamp" and known:
+        if operation == "clamp" and known:
             low, high = _argument(args, kwargs, 1, "min"), _argument(args, kwargs, 2, "max")
             return clamped(
                 known[0], -math.inf if low is None else low, math.inf if high is None else high
             )
-        return unknown(known, plain)
+        return unknown(known, operation)
 
     def _affine(
         self,
@@ -291,13 +350,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         """a·x + b of a distribution, for numbers a and b."""
         numbers = [each for each in args if isinstance(each, int | float)]
         random = [at for at, each in enumerate(known) if is_random(each)]
-        if name == "mul" and len(random) == 2 and SIGNS in known:
+        alpha = kwargs.get("alpha", 1)
+        if name == "mul" and len(random) == 2 and any(map(are_signs, known)):
             # Random signs leave an orthogonal matrix orthogonal.
-            match known[random[0]] if known[random[1]] == SIGNS else known[random[1]]:
+            match known[random[0]] if are_signs(known[random[1]]) else known[random[1]]:
                 case Orthogonal() as orthogonal:
                     return orthogonal
         if len(random) == len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
-            return combined(name, *known) if kwargs.get("alpha", 1) == 1 else unknown(known, name)
+            one, two = known
+            if alpha != 1 and isinstance(two, Initializer):
+                two = scaled(two, alpha, 0.0)
+            return combined(name, one, two)
         if len(random) != 1:
             return unknown(known, name)
         content = known[random[0]]
@@ -305,12 +368,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
             return content
         for at, tensor in enumerate(tensors):
             if at != random[0]:
-                real = self.values(tensor)
-                if real is None or real.numel() == 0 or not bool((real == real.flatten()[0]).all()):
+                number = self._number(tensor)
+                if number is None:
                     return unknown(known, name)
-                numbers.append(float(real.flatten()[0]))
+                numbers.append(number)
         other = numbers[0] if numbers else 1.0
-        alpha = kwargs.get("alpha", 1)
         match name:
             case "mul":
                 return scaled(content, other, 0.0)
@@ -328,54 +390,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         return unknown(known, name)
 
 
-def _normal(args: Any, kwargs: dict[str, Any]) -> Content:
-    mean = _argument(args, kwargs, 1, "mean")
-    std = _argument(args, kwargs, 2, "std")
-    return RandomNormal(mean=0.0 if mean is None else float(mean), stddev=_one_if_none(std))
-
-
-def _uniform(args: Any, kwargs: dict[str, Any]) -> Content:
-    low = _argument(args, kwargs, 1, "from")
-    high = _argument(args, kwargs, 2, "to")
-    return RandomUniform(minval=0.0 if low is None else low, maxval=_one_if_none(high))
-
-
-def _truncated(mean: float, std: float, low: float, high: float) -> Initializer:
-    if not std:
-        return Constant(value=min(max(mean, low), high))
-    lower, upper = (low - mean) / std, (high - mean) / std
-    return TruncatedNormal(mean=mean, stddev=std, lower=lower, upper=upper)
-
-
-def _one_if_none(value: float | None) -> float:
-    return 1.0 if value is None else float(value)
-
-
-_DRAWS: dict[str, Callable[[Any, dict[str, Any]], Content]] = {
-    "normal_": _normal,
-    "uniform_": _uniform,
-    "randn": lambda args, kwargs: STANDARD_NORMAL,
-    "randn_like": lambda args, kwargs: STANDARD_NORMAL,
-    "rand": lambda args, kwargs: STANDARD_UNIFORM,
-    "rand_like": lambda args, kwargs: STANDARD_UNIFORM,
-}
-_RANDOM = {name.rstrip("_") for name in _DRAWS} | {
-    "bernoulli",
-    "exponential",
-    "log_normal",
-    "cauchy",
-    "geometric",
-    "random",
-    "randint",
-    "randperm",
-    "multinomial",
-    "poisson",
-    "randint_like",
-    "dropout",
-    "native_dropout",
-}
-
-
 def _spread(content: Content, size: int, into: int, name: str) -> Content:
     """A content copied into a tensor of another size."""
     repeats = size != into
@@ -386,7 +400,8 @@ def _spread(content: Content, size: int, into: int, name: str) -> Content:
 
 def _constant_or(values: torch.Tensor) -> Content:
     flat = values.flatten()
-    if flat.numel() and not flat.is_complex() and bool((flat == flat[0]).all()):
+    is_even = flat.numel() > 0 and not flat.is_complex() and bool(flat[0] == flat[-1])
+    if is_even and bool((flat == flat[0]).all()):
         return Constant(value=float(flat[0]))
     return Computed(values)
 
@@ -421,7 +436,12 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _is_tensor(each: Any) -> bool:
-    return isinstance(each, torch.Tensor)
+    return isinstance(each, torch.Tensor) and each.layout == torch.strided
+
+
+def _on_meta(tensors: list[torch.Tensor], tree: Any) -> Any:
+    """Arguments on the meta device, if one of the tensors among them is."""
+    return tree_map(_to_meta, tree) if any(each.is_meta for each in tensors) else tree
 
 
 def _to_meta(each: Any) -> Any:
@@ -444,44 +464,6 @@ def place() -> Uninitialized:
         frame = frame.f_back
     code = frame.f_code
     return Uninitialized(file=code.co_filename, line=frame.f_lineno, function=code.co_qualname)
-
-
-class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
-    """Lets initializing functions work on meta tensors, which PyTorch's own skip."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func == _IS_META and sys._getframe(1).f_globals.get("__name__") == "torch.nn.init":
-            return False
-        kwargs = kwargs or {}
-        if func in (torch.tensor, torch.as_tensor, torch.scalar_tensor):
-            # On the meta device the values would be lost.
-            real = func(*args, **{**kwargs, "device": "cpu"})
-            device = torch.device(kwargs.get("device") or "meta")
-            return real.to(device) if device.type == "meta" else real
-        return func(*args, **kwargs)
-
-
-_IS_META = torch.Tensor.is_meta.__get__
-
-
-@contextmanager
-def recorded() -> Iterator[Recorder]:
-    """A recorder, on the meta device; generators of random numbers stay as they are."""
-    recorder = Recorder()
-    patched = "transformers.modeling_utils" in sys.modules
-    with ExitStack() as stack:
-        stack.enter_context(recorder.rules(draws=False))
-        if patched:
-            # It initializes no weights on the meta device.
-            current = "transformers.modeling_utils.get_torch_context_manager_or_global_device"
-            stack.enter_context(mock.patch(current, return_value=None, create=True))
-        stack.enter_context(torch.device("meta"))
-        stack.enter_context(recorder)
-        stack.enter_context(_OnMeta())
-        yield recorder
-    recorder.came_late = not patched and "transformers.modeling_utils" in sys.modules
 
 
 FOLLOWED = Recorder()

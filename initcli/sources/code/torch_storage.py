@@ -6,20 +6,27 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.lib.stride_tricks import as_strided
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from initcli.initializers import Constant
+from initcli.initializers.base import Whole
 from initcli.initializers.given import Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
     Computed,
     Content,
     Part,
+    are_alike,
+    is_random,
+    joined,
     reshaped,
     unknown,
     whole,
 )
+from initcli.types import Array
 
 
 class View(NamedTuple):
@@ -32,7 +39,9 @@ class View(NamedTuple):
     @classmethod
     def of(cls, tensor: torch.Tensor) -> View:
         """The view that a tensor has of its storage."""
-        return cls(tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+        # Parameters whose shape is not known yet hide this one.
+        shape = torch.Tensor.size(tensor)
+        return cls(tensor.storage_offset(), tuple(shape), tensor.stride())
 
     @property
     def size(self) -> int:
@@ -86,15 +95,21 @@ class Write(NamedTuple):
 class Storage:
     """What was written to one storage, the latest last."""
 
-    def __init__(self, size: int, content: Content, storage: torch.UntypedStorage) -> None:
-        self.size = size
+    def __init__(self, tensor: torch.Tensor, content: Content) -> None:
+        storage = tensor.untyped_storage()
+        self.itemsize = max(tensor.element_size(), 1)
+        self.size = storage.nbytes() // self.itemsize
         # It keeps no memory, but the number, which another storage could have otherwise.
         self.reference = StorageWeakRef(storage)
-        self.writes = [Write(View(0, (size,), (1,)), content)]
+        self.writes = [Write(self._everything, content)]
+
+    @property
+    def _everything(self) -> View:
+        return View(0, (self.size,), (1,))
 
     def write(self, view: View, content: Content) -> None:
         """Note a write over some of the entries; known values are written into known ones."""
-        everything = View(0, (self.size,), (1,))
+        everything = self._everything
         if view.size >= self.size:
             self.writes = []
         else:
@@ -140,7 +155,7 @@ class Storage:
                         content = reshaped(content, write.view.shape, view.shape)
                     parts = [Part(every, content)]
                 elif _overlap(write.view, view):
-                    parts = [Part(every, Unknown(operation="a write to scattered entries"))]
+                    return [Part(every, self._scattered(view))]
                 continue
             shape = tuple(each.stop - each.start for each in box)
             if isinstance(content, Computed):
@@ -152,6 +167,38 @@ class Storage:
             else:
                 parts.append(Part(box, content))
         return parts
+
+    def cast(self, tensor: torch.Tensor) -> Storage:
+        """The same storage in entries of a view's size, such as the halves of complex numbers."""
+        match self.content(self._everything):
+            case Computed(values):
+                return Storage(tensor, Computed(values.view(tensor.dtype)))
+            case content:
+                return Storage(tensor, unknown([content], "a view of another dtype"))
+
+    def _scattered(self, view: View) -> Content:
+        """The content of a view over writes to entries that form no box, such as every other."""
+        operation = "a write to scattered entries"
+        if self.size > MAX_COMPUTED:
+            return Unknown(operation=operation)
+        latest, numbers = np.zeros(self.size, np.int32), np.zeros(self.size)
+        for at, write in enumerate(self.writes):
+            _seen(latest, write.view)[...] = at
+            values = values_of([Part((), write.content)], write.view.shape)
+            if values is not None and not values.is_complex():
+                _seen(numbers, write.view)[...] = values
+        contents = [self.writes[at].content for at in np.unique(_seen(latest, view))]
+        if not any(map(is_random, contents)):
+            return Computed(torch.from_numpy(_seen(numbers, view).copy()))
+        if are_alike(contents) and not isinstance(contents[0], Whole):
+            return joined(contents)
+        return unknown(contents, operation)
+
+
+def _seen(entries: Array, view: View) -> Array:
+    """What a view shows of the entries of a storage."""
+    strides = tuple(stride * entries.itemsize for stride in view.strides)
+    return as_strided(entries[view.offset :], view.shape, strides)
 
 
 def _overlap(one: View, two: View) -> bool:
@@ -169,14 +216,16 @@ def _shown(values: torch.Tensor, written: View, view: View) -> torch.Tensor:
     """The entries of a view of a storage that ``values`` fills as ``written``."""
     if view == written:
         return values
-    flat = torch.empty_strided(written.shape, written.strides, dtype=values.dtype)
-    flat.copy_(values)
-    return flat.as_strided(view.shape, view.strides, view.offset - written.offset)
+    if values.stride() != written.strides:
+        flat = torch.empty_strided(written.shape, written.strides, dtype=values.dtype)
+        values = flat.copy_(values)
+    start = values.storage_offset() + view.offset - written.offset
+    return values.as_strided(view.shape, view.strides, start)
 
 
 def values_of(parts: Sequence[Part], shape: tuple[int, ...]) -> torch.Tensor | None:
     """The values of a tensor in which nothing is random; None of others and of large ones."""
-    if math.prod(shape) > MAX_COMPUTED:
+    if math.prod(shape) > MAX_COMPUTED or is_random(parts[-1].content):
         return None
     if len(parts) == 1 and isinstance(parts[0].content, Computed):
         return parts[0].content.values.reshape(shape).clone()

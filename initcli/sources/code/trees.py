@@ -108,7 +108,7 @@ def _of_nnx(module: Any, path: tuple[Any, ...]) -> Iterator[Leaf]:
     nnx = sys.modules["flax.nnx"]
     found = []
     for keys, variable in nnx.state(module).flat_state():
-        value = variable.get_value()
+        value = variable.get_value() if hasattr(variable, "get_value") else variable
         if isinstance(variable, nnx.RngState) or not is_array(value) or _is_key(value):
             continue
         owner, places = module, []

@@ -38,6 +38,9 @@ _LINE = 92
 _MAX_ENTRIES = 2**63
 """What a tensor of PyTorch has fewer entries than."""
 
+_CLASSIFYING = ("LM", "LMHeadModel", "ForConditionalGeneration", "Classification")
+"""Ends of the names of classes whose results are logits."""
+
 VERSION = "transformers 5.24"
 """The version whose classes are described."""
 
@@ -146,7 +149,10 @@ def computed(model: Model) -> Model:
     spec["layers"] = unrolled(spec["layers"])
     document = model.document
     built = build(Document(document.file, "", spec, dict))
-    return msgspec.structs.replace(built, document=document, notes=(*model.notes, *notes))
+    loss = "cross_entropy" if model.name.endswith(_CLASSIFYING) else None
+    return msgspec.structs.replace(
+        built, document=document, notes=(*model.notes, *notes), loss=loss
+    )
 
 
 class _Declared(NamedTuple):

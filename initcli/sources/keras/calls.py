@@ -1,6 +1,6 @@
-"""Calls of layers in a Keras file: their tensors among other arguments.
+"""Calls of layers in a Keras file: their tensors and other arguments.
 
-Keras 3 writes a call as ``args`` and ``kwargs`` with tensors in them, Keras 2 as a list of tensors
+Keras 3 writes a call as ``args`` and ``kwargs`` that contain tensors, Keras 2 as a list of tensors
 (layer, call, output) and keywords.
 """
 
@@ -51,9 +51,9 @@ def call_name(layer: str, node: int) -> str:
 
 @dataclass
 class CallArguments:
-    """The arguments of one call, tensors among other values.
+    """The arguments of one call: tensors and other values.
 
-    ``is_one`` is set for Keras 2, whose positional tensors are the first argument together.
+    ``is_one`` is set for Keras 2, whose positional tensors together are the first argument.
     """
 
     positional: list[Any] = field(default_factory=list)
@@ -62,7 +62,7 @@ class CallArguments:
 
     @property
     def tensors(self) -> list[TensorOf]:
-        """Its tensors, those of keywords in the order of their names."""
+        """Its tensors; those of keywords are sorted by name."""
         return list(_flat([self.positional, self.keywords]))
 
 
@@ -74,7 +74,7 @@ def call_of(data: Any, path: Path) -> CallArguments:
     """The arguments of one call.
 
     Raises:
-        NotRead: it does not name outputs of layers.
+        NotRead: the arguments do not name outputs of layers.
     """
     if _is_of_keras_3(data):
         keywords = as_mapping_or_empty(data.get("kwargs"))
@@ -120,7 +120,7 @@ def _tensors(value: Any) -> Any:
 
 
 def _flat(value: Any) -> Iterator[TensorOf]:
-    """The tensors in a value, those of a mapping in the order of its keys."""
+    """The tensors in a value; those of a mapping are sorted by key."""
     if isinstance(value, TensorOf):
         yield value
     elif isinstance(value, list):
@@ -143,7 +143,7 @@ Nodes = dict[str, list[CallArguments]]
 def numbered_from_zero(
     nodes: Nodes, ends: dict[str, list[TensorOf]], layers: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Nodes, dict[str, list[TensorOf]]]:
-    """The same with every layer's calls numbered from 0; ``layers`` are their data.
+    """Nodes and ends with every layer's calls numbered from 0; ``layers`` is the layers' data.
 
     A model used as a layer has an implicit first call, of its Input, which no file lists. Keras 2
     counts it everywhere, for any model that begins with an input (``reconstruct_from_config``).
@@ -179,7 +179,7 @@ def numbered_from_zero(
 
 
 def require_calls(nodes: Nodes, taken: Iterable[TensorOf], path: Path) -> None:
-    """Raise NotRead where an output is taken of a call that a layer does not have."""
+    """Raise NotRead if a tensor is the output of a call that does not exist."""
     for tensor in taken:
         calls = len(nodes.get(tensor.layer, ())) or 1
         if tensor.layer in nodes and not 0 <= tensor.node < calls:
@@ -188,14 +188,14 @@ def require_calls(nodes: Nodes, taken: Iterable[TensorOf], path: Path) -> None:
                 f"{quoted(tensor.layer)} is called {times} here, and this takes the output of its "
                 f"call number {tensor.node + 1:,}",
                 path,
-                "save the model anew: no version of Keras numbers calls like this",
+                "save the model again: no version of Keras numbers calls like this",
             )
 
 
 def recorded_shapes(
     nodes: Nodes, layers: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, int], dict[int, Shape]]:
-    """The shapes of outputs by layer and call, as recorded where they are taken."""
+    """The shapes of outputs by layer and call, as recorded by the calls that take them."""
     shapes: dict[tuple[str, int], dict[int, Shape]] = {}
     for name, calls in nodes.items():
         for number, call in enumerate(calls):
@@ -210,7 +210,7 @@ def recorded_shapes(
 
 
 def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs, masks and options of a call of that layer, as an entry has them."""
+    """The inputs, masks and options of a call of a layer, in the form of a spec's entry."""
     cls = known_layers()[entry["type"]]
     takes = cls.takes()
     masks: dict[str, TensorOf] = {}
@@ -219,7 +219,7 @@ def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
     elif issubclass(cls, Opaque):
         tensors = call.tensors
     elif issubclass(cls, Network):
-        # The mask of a network's call is the one that its inputs carry.
+        # A network uses the masks that its inputs carry.
         keywords = {key: value for key, value in call.keywords.items() if key != "mask"}
         tensors = list(_flat([call.positional, keywords]))
     else:
@@ -359,7 +359,7 @@ def _of_tensorflow(
         given["newshape"] = given.pop("shape")
     sections = given.get("indices_or_sections")
     if name == "Split" and isinstance(sections, list):
-        # TensorFlow gives the sizes of the parts, Keras where they end.
+        # TensorFlow has the sizes of the parts, Keras their ends.
         ends: list[int] = []
         for size in sections[:-1]:
             if not isinstance(size, int):

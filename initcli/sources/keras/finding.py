@@ -1,4 +1,4 @@
-"""Search for the Keras model in a file's data, whatever stands around it."""
+"""Search for the Keras model in a file's data."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _PATHS: tuple[Path, ...] = (
     ("modelTopology",),
     ("modelTopology", "model_config"),
 )
-"""Where a model stands in a file; TensorFlow.js wraps it."""
+"""Paths of a model in a file; TensorFlow.js wraps it."""
 _STRUCTURE = frozenset(
     """class_name config keras_version inbound_nodes input_layers output_layers batch_input_shape
     batch_shape input_shape build_input_shape build_config model_config layers name""".split()  # noqa: SIM905
 )
 """Keys of a model's file that are not arguments of a layer."""
 _CHOICES = ("data_format", "mode", "distribution", "merge_mode", "activation")
-"""Arguments whose values TensorFlow.js writes in camelCase, as it does keys."""
+"""Arguments whose values TensorFlow.js writes in camelCase, like its keys."""
 
 
 def model_in(document: Document) -> Document | None:
     """The Keras model that a document holds, if any.
 
     Its data is ``{"class_name": …, "config": …}``, with the version of Keras that the file names.
-    A model may stand within other data, as JSON in a text, as the result of ``get_config()`` alone,
-    and with keys in camelCase.
+    A model may be nested in other data, JSON in a string, only the result of ``get_config()``, or
+    have keys in camelCase.
 
     Raises:
-        InvalidSpec: the file is a TensorFlow.js graph model, a text in it is not JSON, or a key
-            stands in both camelCase and snake_case.
+        InvalidSpec: the file is a TensorFlow.js graph model, a string in it is not JSON, or a key
+            occurs in both camelCase and snake_case.
     """
     _refuse_graph_model(document)
     for path in _PATHS:
@@ -83,7 +83,7 @@ def _is_config(data: Any) -> bool:
 
 
 def _versions(data: Any, path: Path) -> Iterator[Any]:
-    """The versions of Keras that a file names, the one nearest to the model first."""
+    """The versions of Keras that a file names, the one closest to the model first."""
     for length in range(len(path), -1, -1):
         holder = _at(data, path[:length])
         if isinstance(holder, Mapping):
@@ -97,7 +97,7 @@ def _at(data: Any, path: Path) -> Any:
 
 
 def _decoded(document: Document, path: Path) -> Document:
-    """The document with the JSON text at a path, if there is one, decoded."""
+    """The document with the JSON string at a path decoded, if there is one."""
     text = _at(document.data, path)
     if not isinstance(text, str) or not looks_like_json(text):
         return document
@@ -114,8 +114,8 @@ def _refuse_graph_model(document: Document) -> None:
         or (isinstance(data.get("node"), list) and "versions" in data)
     )
     if is_graph:
-        message = "a TensorFlow graph holds operations: neither layers nor their initializers"
-        remedy = "give the Keras model it was made of, as .keras or as what its to_json() returns"
+        message = "a TensorFlow graph has operations, but neither layers nor initializers"
+        remedy = "give the original Keras model, as .keras or as the output of to_json()"
         raise document.refused(message, (), remedy)
 
 
@@ -133,7 +133,7 @@ def _in_snake_case(document: Document) -> Document:
         for key, each in value.items():
             own = _snake_case(key)
             if own in result:
-                message = f"`{own}` stands twice in this mapping, in camelCase and in snake_case"
+                message = f"`{own}` occurs twice in this mapping, in camelCase and in snake_case"
                 place = (*source, key)
                 raise document.refused(message, place, "keep one of the two", at_key=True)
             if own != key:
@@ -148,7 +148,7 @@ def _in_snake_case(document: Document) -> Document:
 
 
 def _snake_case(key: str) -> str:
-    """A key in snake_case if Keras has one of that name, else as it is."""
+    """A key in snake_case if Keras has one of that name, otherwise unchanged."""
     separated = _separated(key)
     is_own = separated in _STRUCTURE or separated in _arguments() or says_nothing(separated)
     return separated if is_own else key

@@ -1,7 +1,7 @@
 """Translation of Keras 1 layers to Keras 2.
 
-Their arguments had other names, the names of initializers meant other distributions, and fans were
-counted over kernels stored with other orders of axes (``keras/initializations.py`` and
+Arguments had different names, the names of initializers meant different distributions, and fans
+were counted over kernels with a different order of axes (``keras/initializations.py`` and
 ``keras/layers`` of the tags 1.0.0 to 1.2.2).
 """
 
@@ -63,10 +63,10 @@ _NAMES_OF: Mapping[str, Mapping[str, str]] = {
     "PReLU": {"init": "alpha_initializer"},
     "UpSampling1D": {"length": "size"},
 }
-"""Arguments under their names in Keras 2, where one layer differs from the others."""
+"""Arguments under their names in Keras 2, for layers that differ from the others."""
 _SIZES = ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3")
 _SILENT = ("consume_less", "mode", "forget_bias_init")
-"""Arguments that are read elsewhere, or that change neither a shape nor an initial weight."""
+"""Arguments that are read elsewhere, or change neither shapes nor initial weights."""
 
 _DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
 _BIASES = {"one": True, "zero": False}
@@ -155,7 +155,7 @@ _MODES = {
 
 
 def merged(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The layer that a Merge is by its mode; one with a function as its mode stays."""
+    """The layer that replaces a Merge, by its mode; a Merge with a function as mode stays."""
     mode = config.get("mode")
     kind = _MODES.get(mode) if isinstance(mode, str) else None
     if kind is None or config.get("mode_type", "raw") != "raw":
@@ -257,7 +257,7 @@ _OF_HIGHER_RANK = (*_UNSHARED, "PReLU")
 def _initialized(
     kind: str, arguments: dict[str, Any], config: Mapping[str, Any], version: Version
 ) -> None:
-    """Replace each initializer by the one that its name meant."""
+    """Replace each initializer with the one that its name meant."""
     if kind == "SeparableConv2D":
         init = arguments.pop("kernel_initializer", "glorot_uniform")
         arguments["depthwise_initializer"] = arguments["pointwise_initializer"] = init
@@ -305,7 +305,7 @@ def _counted(
     order = _order(kind, is_theano, version)
     filters = _CONVOLUTIONS[kind] + 1
     if cls is Orthogonal:
-        # The first axis gave the rows; orthogonal rows of filters are as good as columns.
+        # The first axis gave the rows; orthogonal rows of filters are equivalent to columns.
         return {} if order[0] == filters else {"row_axes": 1}
     if not issubclass(cls, Scaled):
         return {}

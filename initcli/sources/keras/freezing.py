@@ -1,14 +1,14 @@
-"""Which ``trainable: false`` in a Keras file freezes weights once Keras has read the file.
+"""Which ``trainable: false`` in a Keras file freezes weights after Keras has loaded the file.
 
-In a spec, a layer that is not trainable freezes all that it holds. ``from_config`` differs:
+In a spec, a layer that is not trainable freezes everything inside it. ``from_config`` differs:
 
 - A network's flag is saved but not applied, except for an outermost Functional model in Keras 3.
   Freezing a network also saves the flag of every layer in it.
-- Keras 3: each weight takes its flag from the layer that creates it. A layer's flag does not reach
-  the layers within it (``Layer.trainable``, ``Layer._track_variable``).
-- Keras 2 in TensorFlow: a layer that is not trainable freezes all that it holds.
-- Keras 2.1.4 to 2.3.1: likewise, but TimeDistributed and Bidirectional overwrite the flags of the
-  layers they hold; before 2.1.4 the flag of these two has no effect.
+- Keras 3: each weight takes its flag from the layer that creates it. A layer's flag does not apply
+  to the layers inside it (``Layer.trainable``, ``Layer._track_variable``).
+- Keras 2 in TensorFlow: a layer that is not trainable freezes everything inside it.
+- Keras 2.1.4 to 2.3.1: the same, but TimeDistributed and Bidirectional overwrite the flags of the
+  layers inside them; before 2.1.4 the flag of these two has no effect.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def of_layer(version: Version, cls: type[Layer], arguments: Mapping[str, Any]) -
 
 
 def seems_frozen(arguments: Mapping[str, Any]) -> bool:
-    """Whether a layer is not trainable but holds a layer that is."""
+    """Whether a layer is not trainable but contains a layer that is."""
     held = _held(arguments)
     return arguments.get("trainable") is False and not (held and all(map(_is_frozen, held)))
 

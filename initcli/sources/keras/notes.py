@@ -1,4 +1,4 @@
-"""Notes on a Keras model about facts that no spec expresses."""
+"""Notes on a Keras model, about facts that a spec cannot express."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _MAX_NAMES = 5
 _MAX_NOTES = 50
 
 THAWED = (
-    "trainable is false, but Keras applies that to none of the layers within when it reads the "
-    "file, and trains them as they say themselves"
+    "trainable is false, but Keras does not apply that to the layers inside when it loads the "
+    "file; their own flags decide"
 )
 """The note on layers whose own flag freezes nothing."""
 
@@ -38,21 +38,21 @@ def of_quantized(scheme: str) -> str:
 
 
 def of_unknown(layers: Iterable[tuple[str, Opaque]]) -> tuple[str, ...]:
-    """Notes on layers of their author's own code, one for each kind."""
+    """Notes on layers with custom code, one for each kind."""
     alike: dict[tuple[str, str], list[str]] = {}
     for name, layer in layers:
         if unknown := "; ".join(_unknown(layer)):
-            note = f"its author's own code, which is not run; {unknown}"
+            note = f"its custom code is not run; {unknown}"
             alike.setdefault((layer.kind, note), []).append(name)
     return few(note_on(names, kind, note) for (kind, note), names in alike.items())
 
 
 def _unknown(layer: Opaque) -> Iterator[str]:
     if layer.output_shape_ == "recorded" and not layer.passes_on:
-        recorded = "the shape of what comes out is the recorded one"
-        yield recorded if layer.shapes else "what comes out is not known"
+        recorded = "its output has the recorded shape"
+        yield recorded if layer.shapes else "its output shape is not known"
     if layer.kind != "Lambda" and not layer.parameters_ and not layer.passes_on:
-        yield "weights of its own, if there are any, are not counted"
+        yield "its own weights, if any, are not counted"
 
 
 def note_on(names: list[str], kind: str, note: str) -> str:

@@ -66,7 +66,7 @@ _NETWORKS = ("Functional", "Model", "Sequential")
 
 
 def translated(document: Document) -> Document:
-    """The spec that says what the Keras model in a document says; other documents as they are.
+    """The spec that is equivalent to the Keras model in a document; other documents unchanged.
 
     Raises:
         InvalidSpec: the model cannot be read.
@@ -90,9 +90,9 @@ def translated(document: Document) -> Document:
 
 
 class _Translation:
-    """Walks a model's JSON; ``origins`` lead from the paths of the spec to those of the file.
+    """Walks a model's JSON; ``origins`` maps the paths of the spec to those of the file.
 
-    ``noted`` are the names of layers by what they have in common and the note on it.
+    ``noted`` has the names of layers by their kind and the note on it.
     """
 
     def __init__(self, version: Version) -> None:
@@ -221,7 +221,7 @@ class _Translation:
         shapes: Sequence[Shape],
         node: CallArguments | None = None,
     ) -> dict[str, Any]:
-        """The entry of one layer; ``shapes`` are the recorded ones of its outputs."""
+        """The entry of one layer; ``shapes`` are the recorded shapes of its outputs."""
         kind = data.get("class_name")
         if not isinstance(kind, str):
             raise NotRead("a layer needs a `class_name`", source)
@@ -315,7 +315,7 @@ class _Translation:
             arguments["quantization"] = scheme
             self.noted[scheme.partition("/")[0], of_quantized(scheme)].append(shown)
         if arguments.get("bin_boundaries") is not None:
-            arguments.pop("num_bins", None)  # A layer adapted to data writes down both.
+            arguments.pop("num_bins", None)  # A layer adapted to data saves both.
         for each in arguments_of(cls):
             if each.name in arguments or not isinstance(each.default, Initializer):
                 continue
@@ -354,14 +354,14 @@ class _Translation:
         return truth(value) if type_ is bool else plain(value)
 
     def _inner(self, value: Any, source: Path, target: Path) -> dict[str, Any]:
-        """A layer that is an argument of another, which cannot be made without it."""
+        """A layer that is an argument of another, which needs it."""
         entry = self._entry(as_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
             raise _Unknown(entry["kind"])
         return entry
 
     def _initializer(self, value: Any, source: Path, target: Path) -> Any:
-        """An initializer as a name or a mapping; one of the author's code as a function."""
+        """An initializer as a name or a mapping; one with custom code as a function."""
         if isinstance(value, str) and ">" in value:
             return {"function": value.rpartition(">")[2]}
         if not isinstance(value, Mapping) or "class_name" not in value:
@@ -402,7 +402,7 @@ class _Translation:
                     given[RENAMED.get((name, key), RENAMED.get((form, key), key))] = each
                 return {"type": form, **{k: plain(v) for k, v in given.items() if k in types}}
         name = as_name(name, source)
-        self.notes.append(f"the activation {quoted(name)} is its author's own code, and not known")
+        self.notes.append(f"the activation {quoted(name)} is custom code, and not known")
         return {"type": "opaque", "function": name}
 
 
@@ -410,11 +410,11 @@ _SHAPE_EXAMPLE = "a shape begins with the batch, such as [null, 28, 28, 1]"
 
 
 class _Unknown(Exception):
-    """Raised for a layer that holds a layer of its author's own code."""
+    """Raised for a layer that contains a layer with custom code."""
 
 
 def _is_network(kind: str, config: Mapping[str, Any] | list[Any]) -> bool:
-    """Whether a configuration is that of a network, whatever its class is called."""
+    """Whether a configuration is that of a network, regardless of its class name."""
     if isinstance(config, list):
         return kind == "Sequential"
     has_layers = isinstance(config.get("layers"), list)

@@ -43,7 +43,7 @@ RENAMED = {
 }
 """Arguments of Keras 2 under their names in Keras 3, by layer or activation."""
 INPUT_SHAPES = ("batch_shape", "batch_input_shape")
-"""Keys for the shape of a layer's input, the batch first."""
+"""Keys for the shape of a layer's input, including the batch."""
 SILENT = frozenset(
     """adjustment autocast batch_input_shape batch_shape batch_size build_config causal class_name
     experimental_run_tf_function filters fused gptq_unpacked_column_size groups implementation
@@ -60,7 +60,7 @@ AS_ACTIVATION = {
     "Softmax": "softmax",
     "ThresholdedReLU": "threshold",
 }
-"""Layers that may stand where an activation is named."""
+"""Layers that may be used as activations."""
 
 
 class NotRead(Exception):
@@ -100,7 +100,7 @@ def as_name(name: str, path: Path) -> str:
         NotRead: it is too long.
     """
     if len(name) > (limit := limits.NAME_CHARACTERS):
-        message = f"the name {quoted(name)} has {len(name):,} characters, and {limit} are allowed"
+        message = f"the name {quoted(name)} has {len(name):,} characters, but {limit} are allowed"
         raise NotRead(message, path)
     return printable(name)
 
@@ -111,7 +111,7 @@ def config_of(data: Any) -> Mapping[str, Any]:
 
 
 def is_of_keras(data: Mapping[str, Any], kind: str) -> bool:
-    """Whether a class of that name is Keras's own, and not a user's of the same name."""
+    """Whether a class of that name belongs to Keras, not to a user."""
     module = data.get("module")
     if isinstance(module, str):
         package = module.partition(".")[0]
@@ -143,15 +143,15 @@ def layers_of(data: Mapping[str, Any]) -> list[Any]:
 
 
 def is_functional(data: Mapping[str, Any]) -> bool:
-    """Whether a layer is a Functional model, whatever its class is called."""
+    """Whether a layer is a Functional model, regardless of its class name."""
     return {"input_layers", "layers"} <= config_of(data).keys()
 
 
 def taken_by(data: Any) -> tuple[Shape, Any] | None:
     """The shape and the dtype of a layer's input as its own configuration gives them.
 
-    For a network, its first layer or its only Input gives them, which may be a network in turn, or
-    else the shape that it was built for.
+    For a network they come from its first layer or only Input, which may itself be a network, or
+    from the shape that it was built for.
     """
     built: list[Shape | None] = []
     while isinstance(data, Mapping):
@@ -198,7 +198,7 @@ def plain(value: Any) -> Any:
 
 
 def truth(value: Any) -> Any:
-    """A boolean argument; Keras takes a number or None as Python does."""
+    """A boolean argument; Keras also accepts numbers and None, as Python does."""
     return bool(value) if value is None or isinstance(value, int | float) else value
 
 

@@ -1,4 +1,4 @@
-"""Defaults and names that had another meaning in the version of Keras that wrote a file.
+"""Defaults and names with a different meaning in the version of Keras that wrote a file.
 
 They follow the tags of ``keras-team/keras``, ``tf.keras`` (whose versions end in ``-tf`` before
 2.4) and TensorFlow.js's ``tfjs-layers``. One line of :data:`_MEANINGS` is one change.
@@ -32,7 +32,7 @@ class Version(NamedTuple):
 
     @property
     def is_old(self) -> bool:
-        """Whether it came before Keras 3."""
+        """Whether it is older than Keras 3."""
         return self.numbers < (3,) or self.maker == "tfjs"
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ _LAST_OF_1 = Version("keras", (1, 2, 2))
 
 
 class Meaning(NamedTuple):
-    """Arguments that a layer, an activation or an initializer has by default.
+    """Default arguments of a layer, an activation or an initializer.
 
     They hold for versions of ``maker`` (any if None) from ``since`` until before ``before``.
     """
@@ -94,7 +94,7 @@ _MEANINGS = (
 
 
 def meaning(version: Version, word: str) -> dict[str, Any]:
-    """The arguments that a name had by default in that version, where they differ from today."""
+    """The default arguments of a name in that version, if they differ from today's."""
     return {
         name: value
         for each in _MEANINGS
@@ -136,7 +136,7 @@ _PRESENT = {"normal": "truncated_normal"}
 
 
 def with_fans(version: Version, cls: type[Layer], argument: str, initializer: Any) -> Any:
-    """The initializer with that version's way to count fans, where it can make a difference."""
+    """The initializer with that version's rule for fans, if it makes a difference."""
     rule, kind = meaning(version, FANS), _class_of(initializer)
     if not rule or not isinstance(initializer, Mapping) or not kind or not issubclass(kind, Scaled):
         return initializer
@@ -159,7 +159,7 @@ _KERNELS = ("kernel", "recurrent", "depthwise", "pointwise", "embeddings")
 
 
 def version_of(model: Mapping[str, Any]) -> tuple[Version, str]:
-    """The version that a model names, else the latest that writes its form, with a note."""
+    """The version that a model names, or the latest that writes this form, with a note."""
     if (named := _named(model.get("keras_version"))) is not None:
         return named, ""
     guess = _guessed(model)

@@ -1,4 +1,4 @@
-"""The readers of weights, one file a format. Adding a file here registers its reader."""
+"""The readers of weights, one file per format. Adding a file here registers its reader."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from initcli.registry import import_modules
 from initcli.sources.weights.reader import WeightsFile, WeightsReader
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
+_TEXT = bytes([*b"\t\n\r", *range(32, 127)])
 
 
 @cache
@@ -22,20 +23,29 @@ def reader_of(file: WeightsFile) -> WeightsReader | None:
     """The reader that recognizes a file.
 
     Raises:
-        InvalidSpec: the file stands for weights that are elsewhere, or its name promises them.
+        InvalidSpec: the file is a pointer to weights elsewhere, or its content does not match its
+            suffix.
     """
     if file.head.startswith(_POINTER):
         advice = "`git lfs pull` fetches them"
-        raise file.refused("this is a pointer of Git LFS in place of the weights", advice)
+        raise file.refused("this is a Git LFS pointer instead of the weights", advice)
+    if _is_spec(file):
+        return None
     for reader in known_readers():
         try:
             if reader.recognizes(file):
                 return reader
         except InvalidSpec:
             if file.path.suffix == ".keras":
-                return None  # the reader of models says what is wrong
+                return None  # the reader of models reports what is wrong
             raise
     for reader in known_readers():
         if file.name.endswith(reader.suffixes) and not reader.may_have_model:
-            raise file.refused("its content is not what its name says", "is the file whole?")
+            raise file.refused("its content does not match its suffix", "is the file complete?")
     return None
+
+
+def _is_spec(file: WeightsFile) -> bool:
+    """Whether a file is a text like a spec, for which no reader of weights need be imported."""
+    is_text = not file.head.translate(None, _TEXT) and b'"weight_map"' not in file.head
+    return is_text and file.name.endswith((".yaml", ".yml", ".json"))

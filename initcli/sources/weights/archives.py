@@ -1,4 +1,4 @@
-"""Zip archives that hold tensors: where each member lies, and members that are packed."""
+"""Zip archives of tensors: the place of each member, and compressed members."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DAMAGES = (
     *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
     *(EOFError, OSError, ValueError),
 )
-"""What zipfile raises for a damaged archive."""
+"""Exceptions that zipfile raises for a damaged archive."""
 _LEAST_BYTES = 1 << 17
-"""Bytes that zipfile reads at once however small the file is: a comment may have 64 KiB."""
+"""Bytes that zipfile reads at once from any file, because a comment may have 64 KiB."""
 _LOCAL_HEADER = 30
 
 
 class Member(NamedTuple):
-    """A file in an archive; ``offset`` is where its bytes begin, None where they are packed."""
+    """A file in an archive; ``offset`` is where its bytes begin, None if they are compressed."""
 
     name: str
     size: int
@@ -68,13 +68,13 @@ def members(file: WeightsFile) -> dict[str, Member]:
             unpacked += info.file_size
         found[info.filename] = Member(info.filename, info.file_size, offset)
     if unpacked > (allowed := in_force().unpacked_bytes):
-        message = f"this archive unpacks to {unpacked:,} bytes, and {allowed:,} are allowed"
+        message = f"this archive unpacks to {unpacked:,} bytes, but {allowed:,} are allowed"
         raise file.refused(message, remedy("unpacked_bytes", unpacked))
     return found
 
 
 def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
-    """Where the bytes of a member begin, behind its own header."""
+    """The offset of a member's bytes, after its own header."""
     start = info.header_offset
     header = bytes(file.content[start : start + _LOCAL_HEADER]) if start >= 0 else b""
     if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\x03\x04"):
@@ -98,7 +98,7 @@ def content(file: WeightsFile, member: Member, most: int) -> bytes:
 
 
 class _Bounded:
-    """A stream that refuses large reads: zipfile reads an archive's list of files at once."""
+    """A stream that rejects large reads: zipfile reads an archive's list of files at once."""
 
     def __init__(self, file: WeightsFile, stream: IO[bytes]) -> None:
         self.file = file
@@ -112,12 +112,12 @@ class _Bounded:
         if size > limit:
             message = f"the list of files in this archive has {size:,} bytes"
             raise self.file.refused(message, remedy("header_bytes", size))
-        # Only the end of the archive is read without a size.
+        # zipfile reads only the end of the archive without a size.
         return self._read(limit if size < 0 else size)
 
 
 class Packed(msgspec.Struct, frozen=True):
-    """Entries in a packed member of an archive, behind ``begin`` bytes."""
+    """Entries in a compressed member of an archive, after ``begin`` bytes."""
 
     file: str
     member: str
@@ -133,7 +133,7 @@ class Packed(msgspec.Struct, frozen=True):
         return self.size * np.dtype(self.dtype).itemsize
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries, unpacked; quick where they follow those that were read last."""
+        """Entries, unpacked; fast if they follow those that were read last."""
         dtype = np.dtype(self.dtype)
         try:
             stream = _open(self.file, self.member, version(self.file))

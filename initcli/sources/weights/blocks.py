@@ -1,7 +1,7 @@
-"""Quantized blocks of GGUF files, and the numbers that they stand for.
+"""Quantized blocks of GGUF files, and their dequantization.
 
-A block packs some consecutive entries: small integers, and the scales that make them numbers. The
-layouts are those of ``ggml-quants.c`` (https://github.com/ggml-org/ggml).
+A block packs consecutive entries as small integers with scales. The layouts are those of
+``ggml-quants.c`` (https://github.com/ggml-org/ggml).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Bytes = NDArray[np.uint8]
 
 
 class Block(NamedTuple):
-    """A kind of block; ``numbers`` makes the numbers of blocks, whose bytes are rows."""
+    """A kind of block; ``numbers`` dequantizes blocks, given as rows of bytes."""
 
     name: str
     entries: int
@@ -30,7 +30,7 @@ class Block(NamedTuple):
 
 
 class Blocks(msgspec.Struct, frozen=True):
-    """Entries in blocks that lie one after another."""
+    """Entries in consecutive blocks."""
 
     base: Mapped
     kind: int
@@ -72,13 +72,13 @@ def _bits(rows: Bytes) -> Bytes:
 
 
 def _shifted(rows: Bytes, shifts: tuple[int, ...], mask: int, piece: int) -> Bytes:
-    """Of every ``piece`` bytes, all of them shifted by the first amount, then by the next, …"""
+    """Every ``piece`` bytes shifted right by the first amount, then by the next, …, and masked."""
     pieces = rows.reshape(len(rows), -1, 1, piece) >> np.array(shifts, np.uint8)[:, None]
     return (pieces & mask).astype(np.uint8, copy=False).reshape(len(rows), -1)
 
 
 def _scaled(codes: Any, scales: Any, low: Any = 0) -> Floats:
-    """Codes times scales minus ``low``, in groups of equal size, one a column of the scales."""
+    """Codes times scales minus ``low``, in groups of equal size, one per column of the scales."""
     groups = codes.reshape(len(codes), scales.shape[1], -1).astype(np.float32)
     low = low[:, :, None] if isinstance(low, np.ndarray) else low
     result: Floats = scales[:, :, None] * groups - low
@@ -116,7 +116,7 @@ def _q2_k(rows: Bytes) -> Floats:
 
 def _q3_k(rows: Bytes) -> Floats:
     low = _shifted(rows[:, 32:96], (0, 2, 4, 6), 3, 32)
-    # A bit that is not set stands for -4.
+    # An unset bit means -4.
     high = 1 - _shifted(rows[:, :32], tuple(range(8)), 1, 32)
     packed = rows[:, 96:108]
     scales = np.concatenate([packed[:, :8] & 15, packed[:, :8] >> 4], axis=1)

@@ -20,9 +20,9 @@ from initcli.stored import Mapped, StoredTensor
 from initcli.types import BYTES, Array
 
 _ARRAY = 1
-"""Type of the extension in which Flax packs an array: shape, dtype and bytes."""
+"""Type of the msgpack extension for an array: shape, dtype and bytes."""
 _CHUNKED = "__msgpack_chunked_array__"
-"""Key of a mapping that stands for an array of more than 1 GiB."""
+"""Key of a mapping that represents an array of more than 1 GiB."""
 _STATE = "opt_state"
 _LENGTHS = {
     # Byte: bytes of the length that follows, and bytes of the value besides it.
@@ -60,9 +60,9 @@ _FIXED = {
 
 
 class FlaxMsgpack(WeightsReader):
-    """A tree of mappings with arrays as its leaves, as ``flax.serialization.to_bytes`` writes it.
+    """A tree of mappings with arrays as leaves, as written by ``flax.serialization.to_bytes``.
 
-    A general reader would hold all arrays in memory; this one skips their bytes.
+    A general reader would load all arrays into memory; this one skips their bytes.
     """
 
     suffixes = (".msgpack",)
@@ -88,7 +88,7 @@ class FlaxMsgpack(WeightsReader):
 
 
 class _Array(NamedTuple):
-    """An array: what the extension says of it, and where its bytes begin and end."""
+    """An array: the fields of its extension, and the offsets of its bytes."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -123,7 +123,7 @@ class _Walk:
             yield from self.tensors((*path, key), depth + 1)
 
     def chunked(self, path: tuple[str, ...], count: int, depth: int) -> StoredTensor:
-        """A large array, of which the mapping's first key is read already."""
+        """A large array; the first key of its mapping has been read."""
         self.skip(self.byte(), depth)
         sizes: list[Any] = []
         parts: list[_Array] = []
@@ -147,7 +147,7 @@ class _Walk:
         return msgspec.structs.replace(pieces[0], shape=shape, storage=Joined(storages))
 
     def skip(self, code: int, depth: int) -> _Array | None:
-        """Skip the value that begins with a code; the array that it is, if it is one."""
+        """Skip the value that begins with a code; return it if it is an array."""
         if depth > NESTING:
             raise self.file.refused(f"its lists nest more than {NESTING} deep")
         for first, long, each in ((0x90, 0xDC, 1), (0x80, 0xDE, 2)):
@@ -227,13 +227,13 @@ class _Walk:
         return part
 
     def require(self, is_met: bool) -> None:
-        """Refuse what no such file has.
+        """Require a condition that every such file meets.
 
         Raises:
-            InvalidSpec: a condition is not met.
+            InvalidSpec: the condition is not met.
         """
         if not is_met:
-            raise self.file.refused(f"this is no file of Flax's: see its byte {self.place:,}")
+            raise self.file.refused(f"this is not a Flax file: see byte {self.place:,}")
 
 
 def _tensor(file: WeightsFile, path: tuple[str, ...], array: _Array) -> StoredTensor:
@@ -245,12 +245,12 @@ def _tensor(file: WeightsFile, path: tuple[str, ...], array: _Array) -> StoredTe
     needed = math.prod(shape) * BYTES[dtype]
     if array.end - array.begin != needed:
         size = array.end - array.begin
-        raise file.refused(f"{quoted(name)} has {size:,} bytes, and its shape takes {needed:,}")
+        raise file.refused(f"{quoted(name)} has {size:,} bytes, but its shape takes {needed:,}")
     return file.tensor(name, shape, dtype, array.begin)
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """Entries in several places, one after another."""
+    """Entries in several places, in sequence."""
 
     parts: tuple[Mapped, ...]
 
@@ -262,7 +262,7 @@ class Joined(msgspec.Struct, frozen=True):
         return sum(part.bytes for part in self.parts)
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries; a copy where they lie in several parts."""
+        """Entries; a copy if they are in several parts."""
         found = []
         for part in self.parts:
             if start < part.size and stop > 0:

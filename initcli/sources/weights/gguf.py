@@ -1,4 +1,4 @@
-"""GGUF, the format of llama.cpp: tensors in numbers or in quantized blocks.
+"""GGUF, the format of llama.cpp: tensors as numbers or in quantized blocks.
 
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -18,7 +18,7 @@ from initcli.types import TensorDtype
 
 _MAGIC = b"GGUF"
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Bytes of the kinds of values with a fixed size; 8 is a text, 9 a list."""
+"""Sizes in bytes of the kinds of values with a fixed size; 8 is a string, 9 a list."""
 _TEXT, _LIST, _UINT32 = 8, 9, 4
 _MAX_AXES = 4
 _DTYPES: dict[int, TensorDtype] = {
@@ -34,10 +34,10 @@ _DTYPES: dict[int, TensorDtype] = {
 
 
 class Gguf(WeightsReader):
-    """One file, of version 2 or 3. Axes are listed from the last, as in NumPy's order reversed.
+    """One file, of version 2 or 3. Axes are listed in the reverse of NumPy's order.
 
-    The package ``gguf`` would read it, but demands others that initcli does not need, and holds a
-    whole quantized tensor in memory.
+    The package ``gguf`` is not used because it needs further packages, and loads a whole quantized
+    tensor into memory.
     """
 
     suffixes = (".gguf",)
@@ -55,7 +55,7 @@ class Gguf(WeightsReader):
             )
         tensors, facts = header.number("<Q"), header.number("<Q")
         if tensors > (allowed := in_force().tensors):
-            message = f"this file has {tensors:,} tensors, and {allowed:,} are allowed"
+            message = f"this file has {tensors:,} tensors, but {allowed:,} are allowed"
             raise file.refused(message, remedy("tensors", tensors))
         alignment = 32
         for _ in range(facts):
@@ -72,7 +72,7 @@ class Gguf(WeightsReader):
 
 
 class _Header:
-    """The numbers and texts at the beginning of the file, one after another."""
+    """The numbers and strings at the beginning of the file, in sequence."""
 
     def __init__(self, file: WeightsFile) -> None:
         self.file = file
@@ -84,7 +84,7 @@ class _Header:
         return int(struct.unpack(kind, self._take(struct.calcsize(kind)))[0])
 
     def text(self) -> str:
-        """The next text."""
+        """The next string."""
         return bytes(self._take(self.number("<Q"))).decode("utf-8", "replace")
 
     def skip(self, kind: int) -> None:
@@ -115,7 +115,7 @@ class _Header:
 
 
 class _Placed:
-    """What the header says of one tensor."""
+    """The header's entry of one tensor."""
 
     def __init__(self, header: _Header) -> None:
         self.path = header.text()

@@ -1,4 +1,4 @@
-"""HDF5 files, as Keras writes them: ``.weights.h5``, the old ``.h5``, and inside of ``.keras``.
+"""HDF5 files as written by Keras: ``.weights.h5``, the old ``.h5``, and inside ``.keras``.
 
 https://keras.io/api/models/model_saving_apis/weights_saving_and_loading
 """
@@ -30,9 +30,9 @@ _OTHERS = ("optimizer", "optimizer_weights")
 _FILTERS = {1, 2, 3, 32000}
 """Filters that are built into h5py: deflate, shuffle, fletcher32 and lzf."""
 _DAMAGES = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
-"""What h5py raises for a damaged file, whose names may not even be texts."""
+"""Exceptions that h5py raises for a damaged file, whose names may not even be strings."""
 _PIECE = 1 << 26
-"""Entries along the first axis of a packed tensor that are unpacked at once, at most."""
+"""Maximum number of entries of a compressed tensor that are unpacked at once."""
 _NAMES: dict[str, TensorDtype] = {
     **{np.dtype(numpy).name: name for name, numpy in NUMPY.items() if np.dtype(numpy).name == name},
     "bool": "bool",
@@ -41,7 +41,7 @@ _NAMES: dict[str, TensorDtype] = {
 
 
 class Hdf5(WeightsReader):
-    """The datasets of a file; an old model's file also has its configuration."""
+    """The datasets of a file; the file of an old model also has its configuration."""
 
     suffixes = (".weights.h5", ".h5", ".hdf5")
     may_have_model = True
@@ -54,7 +54,7 @@ class Hdf5(WeightsReader):
 
 
 class KerasArchive(WeightsReader):
-    """The weights in a ``.keras`` archive, whose configuration says what they are."""
+    """The weights in a ``.keras`` archive, which also has the model's configuration."""
 
     suffixes = (".keras",)
     may_have_model = True
@@ -65,7 +65,7 @@ class KerasArchive(WeightsReader):
     def read(self, file: WeightsFile) -> Contents:
         member = archives.members(file)[KERAS_MEMBER]
         if member.offset is None:
-            raise file.refused(f"its {KERAS_MEMBER} is packed, as Keras writes no file")
+            raise file.refused(f"its {KERAS_MEMBER} is compressed, which Keras never does")
         return _contents(file, member.offset, member.size)._replace(has_model=True)
 
 
@@ -74,7 +74,7 @@ def opened(file: str, stream: CheckedStream) -> Iterator[Any]:
     """The HDF5 file in a stream of a file.
 
     Raises:
-        InvalidSpec: h5py is not installed, or what is read of the file is damaged.
+        InvalidSpec: h5py is not installed, or the parts that are read are damaged.
     """
     try:
         with _open(file, stream) as root:
@@ -95,7 +95,7 @@ def _open(file: str, stream: CheckedStream) -> Any:
 
 
 def text(stream: CheckedStream, item: Any, name: str) -> str | None:
-    """The text that an attribute of a group or dataset has; None if it has none.
+    """The string in an attribute of a group or dataset; None if there is none.
 
     Raises:
         ValueError: the file is damaged.
@@ -106,7 +106,7 @@ def text(stream: CheckedStream, item: Any, name: str) -> str | None:
 
 
 class _Within(NamedTuple):
-    """Bytes of a file that are an HDF5 file, and their stream."""
+    """The range of bytes of a file that is an HDF5 file, and its stream."""
 
     file: WeightsFile
     offset: int
@@ -127,7 +127,7 @@ def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
 
 
 def _datasets(within: _Within, root: Any) -> Iterator[StoredTensor]:
-    """Every dataset with a numeric dtype, in the order of names; of groups linked twice, one."""
+    """Every dataset with a numeric dtype, sorted by name; a group that is linked twice, once."""
     import h5py
 
     file = within.file
@@ -194,20 +194,22 @@ def _tensor(within: _Within, path: str, layer: str, dataset: Any) -> StoredTenso
     filters = dataset.id.get_create_plist()
     codes = {filters.get_filter(place)[0] for place in range(filters.get_nfilters())}
     if codes - _FILTERS:
-        raise file.refused(f"{quoted(path)} is packed with a filter that is not built into h5py")
+        raise file.refused(
+            f"{quoted(path)} is compressed with a filter that is not built into h5py"
+        )
     needed = math.prod(shape) * dataset.dtype.itemsize
     if needed > (allowed := in_force().unpacked_bytes):
-        message = f"{quoted(path)} unpacks to {needed:,} bytes, and {allowed:,} are allowed"
+        message = f"{quoted(path)} unpacks to {needed:,} bytes, but {allowed:,} are allowed"
         raise file.refused(message, remedy("unpacked_bytes", needed))
     if math.prod(shape[1:]) > _PIECE:
-        raise file.refused(f"{quoted(path)} has {math.prod(shape[1:]):,} packed values a row")
+        raise file.refused(f"{quoted(path)} has {math.prod(shape[1:]):,} compressed values per row")
     kind = NUMPY[dtype]
     storage = Chunked(file.name, offset, size, path, shape, kind)
     return msgspec.structs.replace(plain, storage=storage)
 
 
 class Chunked(msgspec.Struct, frozen=True):
-    """Entries of a dataset in chunks, packed or not, of an HDF5 file within a file."""
+    """Entries of a dataset in chunks, compressed or not, of an HDF5 file within a file."""
 
     file: str
     offset: int

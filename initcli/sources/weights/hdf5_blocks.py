@@ -1,7 +1,7 @@
-"""What HDF5 files have between their datasets, read with bounds that the HDF5 library lacks.
+"""The structures of HDF5 files between datasets, read with bounds that the HDF5 library lacks.
 
-The library reserves what a size field of the file asks for before it looks whether the file has as
-much, and follows objects of no size without end.
+The library allocates the size in a field of the file before it checks the size of the file, and
+follows objects of size 0 forever.
 
 https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html
 """
@@ -16,13 +16,13 @@ from initcli.sources.weights.archives import MappedStream
 _ATTRIBUTE = 0x0C
 _CONTINUATION = 0x10
 _STRING, _VARIABLE = 3, 9
-"""Classes of datatypes: texts of one length, and of any."""
+"""Classes of datatypes: strings of fixed and of variable length."""
 _NAMES, _HEAP = b"HEAP\0\0\0\0", b"GCOL\1\0\0\0"
-"""How the names of a group begin, and a heap of texts, with their versions."""
+"""Signatures, with versions, of the names of a group and of a heap of strings."""
 _NO_FREE = 1
-"""The end of a list of free places."""
+"""The end of a list of free blocks."""
 _MOST_MESSAGES = 1 << 16
-"""Messages of an object, as attributes: the library keeps no more than this."""
+"""Maximum number of messages of an object, such as attributes, as in the library."""
 
 
 class Damaged(ValueError):
@@ -30,7 +30,7 @@ class Damaged(ValueError):
 
 
 class CheckedStream(MappedStream):
-    """A part of a mapped file, which refuses blocks that do not fit into it when they are read."""
+    """A part of a mapped file; reading a block that does not fit into it fails."""
 
     def readinto(self, buffer: Any) -> int:
         kind = bytes(self._bytes[self._place : self._place + 8])
@@ -42,9 +42,9 @@ class CheckedStream(MappedStream):
         return super().readinto(buffer)
 
     def text(self, address: int, name: str) -> str | None:
-        """The text that an attribute of the object at an address has.
+        """The string in an attribute of the object at an address.
 
-        None if it has no such attribute, or no text in it, or so many that the file has an index.
+        None if it has no such attribute, no string in it, or so many that the file has an index.
 
         Raises:
             Damaged: the structure of the file is not that of HDF5.
@@ -92,7 +92,7 @@ class _Attribute(NamedTuple):
         return cls(bytes(parts[0]).rstrip(b"\0"), parts[1], parts[2], message[place:])
 
     def text(self, content: memoryview) -> str | None:
-        """The one text of the attribute; None for anything else."""
+        """The string of the attribute; None for anything else."""
         kind, rank = _number(self.datatype, 0, 1) & 15, _number(self.dataspace, 1, 1)
         if rank or kind not in (_STRING, _VARIABLE):
             return None
@@ -138,7 +138,7 @@ def _messages(content: memoryview, address: int) -> Iterator[tuple[int, memoryvi
 def _objects(content: memoryview, address: int) -> Iterator[tuple[int, memoryview]]:
     """The number and the bytes of each object of the global heap at an address."""
     if bytes(_part(content, address, 8)) != _HEAP:
-        raise Damaged("a text is not where the file says")
+        raise Damaged("a string is not at its place")
     collection = _part(content, address, _number(content, address + 8, 8))
     place = 16
     while place + 16 <= len(collection):
@@ -159,5 +159,5 @@ def _number(content: memoryview, place: int, width: int) -> int:
 
 def _part(content: memoryview, place: int, size: int) -> memoryview:
     if place + size > len(content):
-        raise Damaged("a block of the file ends behind its end")
+        raise Damaged("a block of the file ends after its end")
     return content[place : place + size]

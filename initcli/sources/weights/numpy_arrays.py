@@ -22,7 +22,7 @@ from initcli.types import TensorDtype
 
 _MAGIC = b"\x93NUMPY"
 _HEADER_BYTES = 16_384
-"""Bytes of a header at most; NumPy refuses more than 10,000 characters."""
+"""Maximum size of a header, in bytes; NumPy rejects more than 10,000 characters."""
 _NAMES: dict[str, TensorDtype] = {
     **{np.dtype(numpy).name: name for name, numpy in NUMPY.items() if np.dtype(numpy).name == name},
     "bool": "bool",
@@ -69,7 +69,7 @@ def _tensor(file: WeightsFile, path: str, member: Member) -> StoredTensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote
             sizes, is_fortran, numpy = _HEADERS[version](head)
-    except Exception:  # whatever a damaged header leads to
+    except Exception:  # a damaged header can raise anything
         raise file.refused(f"the header of {quoted(path)} is not that of a NumPy array") from None
     shape = file.checked_shape(path, sizes)
     dtype = _NAMES.get(numpy.name)

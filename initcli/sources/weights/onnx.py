@@ -42,18 +42,18 @@ _INITIALIZER = 5
 _DIMS, _DATA_TYPE, _NAME, _RAW, _EXTERNAL = 1, 2, 8, 9, 13
 """Fields of a tensor."""
 _NUMBERS: dict[int, TensorDtype] = {4: "float32", 10: "float64"}
-"""Fields with numbers one after another, and their dtypes."""
+"""Fields of packed numbers, and their dtypes."""
 _VARINTS = (5, 7, 11)
-"""Fields with integers in as many bytes as each needs; also those of the bits of narrow floats."""
+"""Fields of variable-length integers, including the bits of narrow floats."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT = 10
 
 
 class Onnx(WeightsReader):
-    """The initializers of the main graph, in its file or in files beside it.
+    """The initializers of the main graph, in its file or in files in the same folder.
 
-    A walk through the few fields that say where tensors lie, in place of the package ``onnx``,
-    which reads a whole model into memory.
+    It reads only the fields with the places of tensors; the package ``onnx`` would read the whole
+    model into memory.
     """
 
     suffixes = (".onnx",)
@@ -77,7 +77,7 @@ def _tensors(file: WeightsFile) -> Iterator[StoredTensor]:
 
 
 def _fields(file: WeightsFile, place: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """The fields of a message: number, kind, and where its bytes lie; of a number, its value."""
+    """The fields of a message: number, kind, and the range of its bytes, or a number's value."""
     while place < end:
         tag, place = _varint(file, place, end)
         field, kind = tag >> 3, tag & 7
@@ -98,7 +98,7 @@ def _fields(file: WeightsFile, place: int, end: int) -> Iterator[tuple[int, int,
 
 
 def _varint(file: WeightsFile, place: int, end: int) -> tuple[int, int]:
-    """A number in groups of seven bits, and the place behind it."""
+    """A number in groups of seven bits, and the offset after it."""
     value = 0
     for shift in range(_MAX_VARINT):
         if place >= end:
@@ -153,7 +153,7 @@ def _tensor(file: WeightsFile, start: int, stop: int) -> StoredTensor:
 
 
 def _wrong_size(file: WeightsFile, path: str, size: int, needed: int) -> InvalidSpec:
-    return file.refused(f"{quoted(path)} has {size:,} bytes, and its shape takes {needed:,}")
+    return file.refused(f"{quoted(path)} has {size:,} bytes, but its shape takes {needed:,}")
 
 
 def _external(
@@ -171,7 +171,7 @@ def _text(file: WeightsFile, begin: int, end: int) -> str:
 
 
 def _varints(file: WeightsFile, begin: int, end: int) -> Array:
-    """Numbers one after another, each in groups of seven bits, as int64."""
+    """Consecutive numbers, each in groups of seven bits, as int64."""
     content = np.frombuffer(file.content[begin:end], np.uint8)
     last = np.flatnonzero(content < 0x80)
     first = np.concatenate([[0], last[:-1] + 1]) if last.size else last

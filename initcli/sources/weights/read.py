@@ -1,4 +1,4 @@
-"""Reading of weights: a file or a folder, in any known format, to a checkpoint."""
+"""Reading a checkpoint from a file or folder in any known format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from initcli.sources.weights.reader import WeightsFile, checked
 from initcli.stored import Mapped, StoredTensor
 
 _MAX_NOTES = 5
-"""Tensors that share their bytes which are named each."""
+"""Maximum number of tied tensors, or of files, that are named."""
 
 
 def checkpoint(source: str) -> Checkpoint | None:
@@ -27,7 +27,7 @@ def checkpoint(source: str) -> Checkpoint | None:
     path = Path(source)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, ValueError):  # a path that no system allows
+    except (OSError, ValueError):  # an invalid path
         return None
     if is_folder:
         main = _main_file(path)
@@ -50,7 +50,7 @@ def checkpoint(source: str) -> Checkpoint | None:
 
 
 def _instead(folder: Path) -> str:
-    """What to name in place of a folder that has specs."""
+    """Advice for a folder without weights but with specs."""
     suffixes = (".yaml", ".yml", ".json")
     specs = sorted(each.name for each in folder.iterdir() if each.name.endswith(suffixes))
     if not specs:
@@ -65,13 +65,13 @@ _NAMES = (
     *("adapter_model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin"),
     *("adapter_model.bin", "flax_model.msgpack"),
 )
-"""Files that Hugging Face's libraries write, those that are preferred first."""
+"""Names of the files that Hugging Face's libraries write, in order of preference."""
 
 
 def _main_file(folder: Path) -> Path | None:
-    """The file of weights in a folder: one of the usual name, or else the only one.
+    """The weights file in a folder: one with a usual name, or else the only one.
 
-    None if there is none but a configuration, which says how they would start.
+    None if there is only a configuration, which describes initial weights.
     """
     for name in _NAMES:
         if (folder / name).is_file():
@@ -91,7 +91,7 @@ def _main_file(folder: Path) -> Path | None:
 
 
 def _tied(tensors: Iterable[StoredTensor]) -> Iterator[StoredTensor]:
-    """The tensors, each that has the bytes of an earlier one naming it."""
+    """The tensors; each that has the same bytes as an earlier one names it in ``alias_of``."""
     first: dict[Mapped, str] = {}
     for tensor in tensors:
         if isinstance(tensor.storage, Mapped) and tensor.size:

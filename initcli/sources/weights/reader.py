@@ -1,4 +1,4 @@
-"""What a reader of weights is, and what it reads from."""
+"""The base class of readers of weights, and the files that they read."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from initcli.types import BYTES, Size, TensorDtype
 
 _HEAD_BYTES = 4096
 _MAX_AXES = 64
-"""Axes of a tensor: as many as NumPy has."""
+"""Maximum number of axes of a tensor, as in NumPy."""
 _MAX_PATH = 1_000
-"""Characters of a tensor's name."""
+"""Maximum number of characters of a tensor's name."""
 _MAX_SIZE = 2**60
-"""Entries of a tensor."""
+"""Maximum number of entries of a tensor."""
 
 
 class Contents(NamedTuple):
-    """What a reader finds: tensors, and facts that the file's owner should know.
+    """The contents of a file: tensors, and notes for the user.
 
-    ``has_model`` is whether the file also says what the tensors belong to.
+    ``has_model`` is whether the file also contains the model of the tensors.
     """
 
     tensors: Iterable[StoredTensor]
@@ -39,14 +39,14 @@ class Contents(NamedTuple):
 class WeightsReader:
     """A format of files that hold weights.
 
-    A reader is one class in a file of its own in ``sources/weights``, and nothing else needs to be
-    told. It reads where tensors lie, not their values, and executes nothing.
+    A reader is one class in its own file in ``sources/weights``; there is nothing else to register.
+    It reads the places of tensors, not their values, and executes nothing.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """File name suffixes of the format."""
     may_have_model: ClassVar[bool] = False
-    """Whether files of the format can also say what the tensors belong to."""
+    """Whether files of the format can also contain the model of the tensors."""
 
     def recognizes(self, file: WeightsFile) -> bool:
         """Whether the file has this format, by ``file.head``."""
@@ -86,10 +86,10 @@ class WeightsFile:
         """The bytes of a header.
 
         Raises:
-            InvalidSpec: it exceeds the limit or the file.
+            InvalidSpec: it exceeds the limit or the size of the file.
         """
         if size > (allowed := in_force().header_bytes):
-            message = f"its {what} would have {size:,} bytes, and {allowed:,} are allowed"
+            message = f"its {what} would have {size:,} bytes, but {allowed:,} are allowed"
             raise self.refused(message, remedy("header_bytes", size))
         if offset + size > self.size:
             raise self.cut_short(f"its {what} ends", offset + size)
@@ -98,8 +98,8 @@ class WeightsFile:
     def cut_short(self, what: str, end: int) -> InvalidSpec:
         """The error for a file that ends too early."""
         return self.refused(
-            f"{what} at byte {end:,}, and the file has {self.size:,} bytes",
-            "the file is not whole: download or save it again",
+            f"{what} at byte {end:,}, but the file has {self.size:,} bytes",
+            "the file is incomplete: download or save it again",
         )
 
     def checked_shape(self, path: str, sizes: Iterable[Any]) -> Size:
@@ -125,10 +125,10 @@ class WeightsFile:
         big_endian: bool = False,
         strides: tuple[int, ...] | None = None,
     ) -> StoredTensor:
-        """A tensor whose entries begin at a byte of the file; by default one after another.
+        """A tensor whose entries begin at byte ``offset`` of the file; by default contiguous.
 
         Raises:
-            InvalidSpec: the entries do not lie within the file.
+            InvalidSpec: the entries are not within the file.
         """
         numpy = NUMPY[dtype].replace("<", ">") if big_endian else NUMPY[dtype]
         reach = math.prod(shape)
@@ -146,7 +146,7 @@ def checked(file: WeightsFile, contents: Contents) -> Contents:
     """The contents of a file, within limits and with each path once.
 
     Raises:
-        InvalidSpec: there are too many tensors, or a path is too long or stands twice.
+        InvalidSpec: there are too many tensors, or a path is too long or occurs twice.
     """
     allowed = in_force().tensors
     tensors: dict[str, StoredTensor] = {}
@@ -158,18 +158,19 @@ def checked(file: WeightsFile, contents: Contents) -> Contents:
             raise file.refused(f"two tensors have the name {quoted(tensor.path)}")
         if len(tensor.path) > _MAX_PATH:
             message = f"a tensor's name has {len(tensor.path):,} characters"
-            raise file.refused(f"{message}, and {_MAX_PATH:,} are allowed")
+            raise file.refused(f"{message}, but {_MAX_PATH:,} are allowed")
         tensors[tensor.path] = tensor
     notes = tuple(map(printable, contents.notes))
     return Contents(tuple(tensors.values()), notes, contents.has_model)
 
 
 def in_model_order(paths: Sequence[str], groups: Iterable[Hashable] = repeat("")) -> Sequence[str]:
-    """Paths in the order of a file, or where that is alphabetical, ``h.2`` before ``h.10``.
+    """Paths in the order of a file or, if that is alphabetical, with ``h.2`` before ``h.10``.
 
     Args:
         paths: the names of tensors.
-        groups: for each what the writer of the file sorts before the name, such as its dtype.
+        groups: for each tensor, the key by which the file is sorted before the name, such as its
+            dtype.
     """
     last: dict[Hashable, str] = {}
     for path, group in zip(paths, groups, strict=False):

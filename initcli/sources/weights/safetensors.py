@@ -34,13 +34,13 @@ DTYPES: dict[str, TensorDtype] = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-"""Names of dtypes; tensors of others are listed without values."""
+"""Names of dtypes; tensors with other dtypes are listed without values."""
 
 _Offset = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Entry(msgspec.Struct, gc=False):
-    """What the header says of one tensor; offsets count from the end of the header."""
+    """The header's entry of one tensor; offsets count from the end of the header."""
 
     dtype: str
     shape: list[int]
@@ -77,7 +77,7 @@ _decode = msgspec.json.Decoder(_Entry).decode
 
 
 def _refuse_gaps(file: WeightsFile, placed: Sequence[tuple[int, int, str]], size: int) -> None:
-    """Raise InvalidSpec unless the tensors, by their starts, cover all bytes once."""
+    """Raise InvalidSpec unless the tensors, sorted by start, cover all bytes once."""
     end = 0
     for start, stop, path in placed:
         if start > stop:

@@ -1,4 +1,4 @@
-"""Sets of files with an index, as Hugging Face's libraries write large models."""
+"""Sharded files with an index, as Hugging Face's libraries write large models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Index(msgspec.Struct):
 
 
 class Sharded(WeightsReader):
-    """An index, ``*.index.json``, that says which file of its folder has which tensor."""
+    """An index, ``*.index.json``, that maps tensors to files in its folder."""
 
     suffixes = (".index.json",)
 
@@ -54,7 +54,7 @@ def _tensors(file: WeightsFile, parts: list[str]) -> Iterator[StoredTensor]:
         shard = WeightsFile(beside(file, part))
         reader = reader_of(shard)
         if reader is None or isinstance(reader, Sharded):
-            raise file.refused(f"{quoted(part)} is no file of weights")
+            raise file.refused(f"{quoted(part)} is not a weights file")
         yield from checked(shard, reader.read(shard)).tensors
 
 
@@ -64,14 +64,14 @@ def beside(file: WeightsFile, name: str) -> Path:
     A link may lead to the ``blobs`` of Hugging Face's cache.
 
     Raises:
-        InvalidSpec: it would be elsewhere, or there is none.
+        InvalidSpec: it would be in another folder, or does not exist.
     """
     folder = file.path.parent
-    outside = file.refused(f"it names a file outside of its folder, {quoted(name)}")
+    outside = file.refused(f"it names a file outside its folder, {quoted(name)}")
     try:
         path = (folder / name).resolve()
         if not path.is_file():
-            raise file.refused(f"it names the file {quoted(name)}, which is not there")
+            raise file.refused(f"it names the file {quoted(name)}, which does not exist")
     except (OSError, ValueError):
         raise outside from None
     blobs = folder.resolve().parent.parent / "blobs"

@@ -1,4 +1,4 @@
-"""PyTorch's zip files. The pickle inside says which bytes make which tensor; nothing of it is run.
+"""PyTorch's zip files. The pickle inside maps bytes to tensors; none of its code is executed.
 
 https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
@@ -24,9 +24,9 @@ SAVE_ANEW = (
     "safetensors.torch.save_file"
 )
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "network", "net", "weights")
-"""Keys under which training scripts keep the weights, beside an optimizer's state and others."""
+"""Keys under which training scripts store the weights, in addition to an optimizer's state."""
 _PARALLEL = "module."
-"""What DataParallel and DistributedDataParallel put before each name."""
+"""Prefix that DataParallel and DistributedDataParallel add to each name."""
 _DTYPES: dict[str, TensorDtype] = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
@@ -44,7 +44,7 @@ _DTYPES: dict[str, TensorDtype] = {
 
 
 class TorchArchive(WeightsReader):
-    """What ``torch.save`` writes since PyTorch 1.6."""
+    """The format of ``torch.save`` since PyTorch 1.6."""
 
     suffixes = (".pt", ".pth", ".bin", ".ckpt")
 
@@ -71,13 +71,15 @@ class TorchArchive(WeightsReader):
 
 
 class Pickle(WeightsReader):
-    """A bare pickle, which could run any program: recognized to say what to do."""
+    """A bare pickle, which could execute any code: recognized to give advice."""
 
     def recognizes(self, file: WeightsFile) -> bool:
         return file.head[:1] == b"\x80" and file.head[1:2] in b"\1\2\3\4\5" and len(file.head) > 2
 
     def read(self, file: WeightsFile) -> NoReturn:
-        raise file.refused("this is a pickle, which can run any program: it is not read", SAVE_ANEW)
+        raise file.refused(
+            "this is a pickle, which can execute any code: it is not read", SAVE_ANEW
+        )
 
 
 def _pickle_in(members: dict[str, Member]) -> Member | None:
@@ -152,7 +154,7 @@ _INERT: dict[tuple[str, str], Any] = {
     ("torch", "device"): _nothing,
     ("torch.storage", "UntypedStorage"): _Kind("UntypedStorage"),
 }
-"""What stands for the few names that a file of tensors needs; none of it does anything."""
+"""Harmless stand-ins for the few names that a file of tensors needs."""
 
 _OPCODES = (
     *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.NONE),
@@ -171,7 +173,7 @@ _OPCODES = (
 class _Unpickler(pickle._Unpickler):
     """Builds mappings, lists, numbers and stand-ins of tensors, and nothing else.
 
-    It is the unpickler in Python: the one in C grows its memo to any index that a file names.
+    It derives from the Python unpickler: the one in C grows its memo to any index in a file.
     """
 
     stack: list[Any]
@@ -182,7 +184,7 @@ class _Unpickler(pickle._Unpickler):
         self.weights_file = file
 
     def load(self) -> Any:
-        """What the pickle holds.
+        """The content of the pickle.
 
         Raises:
             InvalidSpec: it needs more than the stand-ins, or is damaged.
@@ -191,7 +193,7 @@ class _Unpickler(pickle._Unpickler):
             return super().load()
         except InvalidSpec:
             raise
-        except Exception:  # whatever a damaged pickle leads to
+        except Exception:  # a damaged pickle can raise anything
             raise self.weights_file.refused("its data.pkl is damaged", SAVE_ANEW) from None
 
     def find_class(self, module: str, name: str) -> Any:
@@ -224,9 +226,9 @@ class _Unpickler(pickle._Unpickler):
 
     def _set(self, mapping: Any, items: list[Any]) -> None:
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # A hash of nested tuples can take for ever.
+            # The hash of nested tuples can take forever.
             if not isinstance(mapping, dict) or not isinstance(key, str | int | float | None):
-                raise ValueError("no mapping of texts and numbers")
+                raise ValueError("not a mapping with strings or numbers as keys")
             mapping[key] = value
 
     dispatch: ClassVar[dict[int, Any]] = {
@@ -255,7 +257,7 @@ def _weights(data: Any) -> tuple[Any, list[str]]:
 
 
 _MAX_NAMES = 8
-"""Names of a file's other parts that a note lists."""
+"""Maximum number of a file's other parts that a note lists."""
 
 
 def _named(data: Any, alone: str) -> Iterator[tuple[str, _View]]:
@@ -267,7 +269,7 @@ def _named(data: Any, alone: str) -> Iterator[tuple[str, _View]]:
         if isinstance(value, _View):
             yield ".".join(path) or alone, value
         elif isinstance(value, dict | list | tuple) and id(value) not in opened:
-            # A value that is met again, within itself or elsewhere, is not opened again.
+            # A value that occurs again, inside itself or elsewhere, is not visited again.
             opened.add(id(value))
             items = value.items() if isinstance(value, dict) else enumerate(value)
             inner = [((*path, str(key)), each) for key, each in items]
@@ -300,7 +302,7 @@ def _stored(
     if size > max(reach, _REPEATED):
         raise file.refused(f"{quoted(path)} repeats {reach:,} values {size:,} times in all")
     if (view.offset + reach) * BYTES[dtype] > member.size:
-        raise file.refused(f"{quoted(path)} does not lie within its storage")
+        raise file.refused(f"{quoted(path)} is not within its storage")
     offset = member.offset + view.offset * BYTES[dtype]
     # Strides of axes of one entry, or of no entries, mean nothing.
     plain = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
@@ -316,4 +318,4 @@ def _stored(
 
 
 _REPEATED = 1 << 24
-"""Entries of a tensor that may be one value again and again, as ``expand`` makes them."""
+"""Maximum number of entries of a tensor that repeats values, as ``expand`` makes them."""

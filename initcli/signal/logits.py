@@ -1,0 +1,189 @@
+"""The logits of an output as theory has them: what a softmax or a loss is given.
+
+With fresh weights the logits of one example are independent but for what all classes have in
+common, which makes no difference to a softmax. A head that is the transposed table of an embedding
+has one logit apart: that of the token which made the position, as long as its row is still in the
+stream (Press & Wolf 2017, arXiv:1608.05859, for tied heads).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from initcli.activations import Activation, LogSoftmax, Sigmoid, Softmax
+from initcli.layers import convolution, core, einsum
+from initcli.layers.activation import Softmax as SoftmaxLayer
+from initcli.layers.embedding import ReversibleEmbedding
+from initcli.layers.wrappers import TimeDistributed
+from initcli.signal.field import NODES, WEIGHTS, Field, field, scatter
+from initcli.signal.program import Program, Step
+from initcli.signal.rules.base import Context, Weight
+from initcli.signal.rules.layout import predicted
+from initcli.signal.rules.mixing import capped
+from initcli.signal.ties import Ties, mixes
+from initcli.signal.typical import scaled
+from initcli.types import Array
+
+
+class Logits(NamedTuple):
+    """Logits of one position, as values at :data:`initcli.signal.field.NODES`.
+
+    ``values`` are of any class, and ``apart`` the same without what all classes have in common.
+    ``own`` are those of the token that made the position, where it has one.
+    """
+
+    values: Array
+    apart: Array
+    own: Array | None
+
+
+class Head(NamedTuple):
+    """The layer that makes logits, and the steps between it and the loss."""
+
+    step: Step
+    after: tuple[Step, ...]
+
+
+def is_reverse(step: Step) -> bool:
+    """Whether a step gives a score to each row of a table."""
+    return isinstance(step.layer, ReversibleEmbedding) and step.options.get("reverse", False)
+
+
+def output_activation(step: Step) -> Activation | None:
+    """The activation of a step: that of its layer, or the layer itself."""
+    layer = step.layer
+    if isinstance(layer, SoftmaxLayer):
+        axes = (layer.axis,) if isinstance(layer.axis, int) else layer.axis
+        return Softmax(axis=axes[0]) if len(axes) == 1 else None
+    return layer.last_activation
+
+
+def head_of(program: Program, index: int) -> Head | None:
+    """What makes the logits of an output; None where no layer alone does.
+
+    Args:
+        program: of the model.
+        index: of the step with the output.
+    """
+    makers = _makers(program)
+    step, after = program.steps[index], list[Step]()
+    while not mixes(step):
+        if step.parameters or len(step.inputs) != 1 or step.inputs[0] not in makers:
+            return None
+        if after or not _ends_with_loss(step):
+            after.insert(0, step)
+        step = makers[step.inputs[0]]
+    layer = step.layer.layer if isinstance(step.layer, TimeDistributed) else step.layer
+    return Head(step, tuple(after)) if is_reverse(step) or isinstance(layer, _HEADS) else None
+
+
+def logits(
+    program: Program,
+    fields: Mapping[int, Field],
+    context: Callable[[Step], Context],
+    ties: Ties,
+    index: int,
+) -> Logits | None:
+    """The logits of a typical draw; None where no layer alone makes them.
+
+    Args:
+        program: of the model.
+        fields: of its tensors.
+        context: gives what the rule of a step knows of it.
+        ties: what tensors have in common.
+        index: of the step with the output.
+
+    Raises:
+        NoTheory: they are not known.
+    """
+    head = head_of(program, index)
+    if head is None:
+        return _of_several(program, fields, context, index)
+    if head.step.inputs[0] not in fields:
+        return None
+    step, known = head.step, context(head.step)
+    layer: Any = (step.without_activation if step is program.steps[index] else step).layer
+    given = fields[step.inputs[0]]
+    given = scaled(given, -scatter(given, program.batch) / 2)
+
+    def passed(x: Field) -> Array:
+        for each in head.after:
+            x = predicted(each.layer, context(each), x).output
+        return _values(x)
+
+    def made(weights: dict[str, Weight]) -> Array:
+        return passed(predicted(layer, known._replace(weights=weights), given).output)
+
+    common = ties.with_table(step)
+    return Logits(
+        values=made(known.weights),
+        apart=made({name: each._replace(mean=0.0) for name, each in known.weights.items()}),
+        own=None if common is None else passed(_own(layer, known, given, common)),
+    )
+
+
+def _of_several(
+    program: Program,
+    fields: Mapping[int, Field],
+    context: Callable[[Step], Context],
+    index: int,
+) -> Logits | None:
+    """Logits that several layers make, such as the sum of two heads, or a normalization.
+
+    Kernels without a mean give classes nothing in common.
+    """
+    step = program.steps[index]
+    tensor = step.inputs[0] if _ends_with_loss(step) else step.outputs[0]
+    if tensor not in fields or (mixes(step) and tensor == step.outputs[0]):
+        return None
+    makers, waiting, seen = _makers(program), [tensor], set[int]()
+    while waiting:
+        made = makers.get(waiting.pop())
+        if made is None or made.outputs[0] in seen:
+            continue
+        seen.add(made.outputs[0])
+        if not mixes(made):
+            waiting += made.inputs
+        elif is_reverse(made) or any(
+            len(known.sizes[name]) > 1 and weight.mean
+            for known in (context(made),)
+            for name, weight in known.weights.items()
+        ):
+            return None
+    values = _values(scaled(fields[tensor], -scatter(fields[tensor], program.batch) / 2))
+    return Logits(values, values - float(WEIGHTS @ values), None)
+
+
+def _makers(program: Program) -> dict[int, Step]:
+    """The steps by the tensor that they make."""
+    return {each.outputs[0]: each for each in program.steps if each.inputs != each.outputs}
+
+
+def _ends_with_loss(step: Step) -> bool:
+    """Whether a step is the softmax or sigmoid that a loss is of, and no more."""
+    is_last = isinstance(output_activation(step), Softmax | LogSoftmax | Sigmoid)
+    return is_last and not step.parameters and len(step.inputs) == 1
+
+
+def _values(given: Field) -> Array:
+    values: Array = math.sqrt(given.mean_square) * given.profile
+    return values
+
+
+def _own(layer: ReversibleEmbedding, known: Context, given: Field, common: float) -> Field:
+    """Σ x e for the row e that made x, with E[x e] in each of its terms."""
+    table, width = known.weights["embeddings"], layer.output_dim
+    mean = width * common
+    # Beside what other rows have, terms e² vary by Var[e²] / E[e²]² = κ − 1.
+    variance = width * (table.variance * given.mean_square + (table.kurtosis - 2) * common**2)
+    values = mean + math.sqrt(max(variance, 0.0)) * NODES
+    moments = np.full((4, *given.grid), mean**2)
+    moments[0] += variance
+    return capped(layer, field(moments, 1, values)).output
+
+
+_HEADS = (core.Dense, einsum.EinsumDense, convolution.Convolution)
