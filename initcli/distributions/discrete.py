@@ -35,6 +35,11 @@ class Constant(Distribution, frozen=True):
     def atoms(self) -> dict[float, float]:
         return {self.value: 1.0}
 
+    @property
+    def extent(self) -> tuple[float, float]:
+        shown = self.value if math.isfinite(self.value) else 0.0
+        return shown, shown
+
     def cdf(self, x: Floats) -> Floats:
         return np.asarray(np.asarray(x) >= self.value, np.float64)
 

@@ -444,7 +444,7 @@ class _Cell:
         histogram, distribution = picture.histogram, picture.distribution
         edges, counts = histogram.edges, histogram.counts
         if not counts.size:  # no value is finite
-            edges, counts = around(0.0), np.zeros(1, np.int64)
+            edges, counts, distribution = around(0.0), np.zeros(1, np.int64), None
         low, high = float(edges[0]), float(edges[-1])
         shown = picture.limits or (low, high)
         middle = counts if picture.most is None else (counts + picture.most) / 2

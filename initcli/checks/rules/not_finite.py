@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +16,8 @@ class NotFinite(ValueCheck):
     """Stored values are NaN or infinite.
 
     ## What it does
-    Counts the NaNs and infinities of every stored tensor. Masks may have infinities.
+    Counts the NaNs and infinities of every stored tensor. Masks may have infinities, and so may
+    tensors that start with them, such as bounds.
 
     ## Why is this bad
     One NaN in a kernel makes every output and gradient NaN and, after one step, every weight. NaNs
@@ -46,7 +48,11 @@ class NotFinite(ValueCheck):
     def findings_of(self, values: Values) -> Iterator[Finding]:
         for tensor in values.tensors:
             seen = tensor.measured
-            infinite = 0 if "mask" in tensor.parameter.name else seen.infs
+            distribution = tensor.declared
+            is_usual = "mask" in tensor.parameter.name or (
+                distribution is not None and any(map(math.isinf, distribution.atoms))
+            )
+            infinite = 0 if is_usual else seen.infs
             counts = ((seen.nans, "NaN"), (infinite, "infinite"))
             shown = " and ".join(f"{count:,} are {what}" for count, what in counts if count)
             if shown:

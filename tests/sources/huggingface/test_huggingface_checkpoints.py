@@ -159,6 +159,34 @@ def test_names_of_older_versions_and_of_the_model_without_a_head_are_understood(
     assert model.notes[-1] == "transformers 5.24 does not read embeddings.position_ids"
 
 
+def test_bounds_that_start_infinite_are_no_finding_and_are_drawn(tmp_path: Path) -> None:
+    config = {
+        "model_type": "gemma4_audio",
+        "architectures": ["Gemma4AudioModel"],
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "use_clipped_linears": True,
+    }
+    path = "layers.0.self_attn.post.output_max"
+    tensors = drawn(config)
+    assert tensors[path] == math.inf
+    folder = save(tmp_path, config, tensors)
+    model = subject(str(folder))
+    assert isinstance(model, Model)
+    assert check(model).findings == ()
+    for source in (folder, folder / "config.json"):
+        pictures = tmp_path / f"of {source.name}"
+        arguments = (source, "--filter", path, "--out", pictures)
+        assert run("hist", *map(str, arguments)).returncode == 0
+        assert run("hist", str(source), "--filter", path).returncode == 0
+        assert list(pictures.glob("*.png"))
+    save(tmp_path, config, tensors | {path: np.array(math.nan)})
+    model = subject(str(folder))
+    assert isinstance(model, Model)
+    assert [finding.code for finding in check(model).findings] == ["I601"]
+
+
 Damage = Callable[[Arrays, dict[str, Any]], None]
 
 
