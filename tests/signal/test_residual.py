@@ -258,7 +258,7 @@ def test_kernels_without_the_scheme_of_deepnorm_are_named() -> None:
 def test_a_wrong_number_of_blocks_is_named_and_mended(tmp_path: Any) -> None:
     wrong = transformer(scaled(2 * 11), scaled(2 * 11))
     (message,) = found(wrong)
-    assert f"1/√(2 · 11) of the size of the others, and there are {L} blocks" in message
+    assert f"1/√(2 · 11) of the size of the others, but there are {L} blocks" in message
     after = assert_fixed(wrong, tmp_path)
     assert scheme(after).scheme == "1/√(2L)"
 
