@@ -7,6 +7,7 @@ each block but the last is taken over three seeds.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import sys
@@ -334,7 +335,8 @@ def states_of(outputs: Any) -> dict[str, Any]:
 
 def streams(config: dict[str, Any]) -> dict[str, list[float]]:
     """The std of the stream behind each block but the last, by the part of the model."""
-    kinds = {key: value for key, value in config.items() if key != "model_type"}
+    # The library writes to what it is given.
+    kinds = copy.deepcopy({key: value for key, value in config.items() if key != "model_type"})
     found: dict[str, list[list[float]]] = {}
     for seed in range(3):
         torch.manual_seed(seed)
