@@ -56,6 +56,7 @@ TYPES = (
     *("xlm-roberta", "camembert", "electra", "mpnet", "distilbert", *SEEING),
     *(
         "modernbert",
+        "modernbert-decoder",
         "apertus",
         "bitnet",
         "xglm",
@@ -100,7 +101,15 @@ ALONE = (
     *TOWERS,
     *SEEING,
     *PAIRED,
-    *("modernbert", "xglm", "openai-gpt", "gpt_neox_japanese", "siglip2_vision_model", "mamba2"),
+    *(
+        "modernbert",
+        "modernbert-decoder",
+        "xglm",
+        "openai-gpt",
+        "gpt_neox_japanese",
+        "siglip2_vision_model",
+        "mamba2",
+    ),
     "gpt_neox",
     "opt",
     "bloom",
@@ -177,6 +186,7 @@ BART = {
 }
 IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
+    "modernbert-decoder": {"pad_token_id": 0},
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
     "opt": {"ffn_dim": 512},
     **{key: {"pad_token_id": 1, "max_position_embeddings": 72} for key in PADDED},
