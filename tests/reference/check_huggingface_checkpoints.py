@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import random
 import re
@@ -38,6 +39,8 @@ from initcli.sources.subject import subject
 
 CASES = 2
 """Configurations of each model type."""
+MAX_ENTRIES = 50_000_000
+"""Entries of a model that is tried; a part without sizes has those of a real one."""
 Arrays = dict[str, Any]
 
 
@@ -261,6 +264,8 @@ def main() -> None:
     total, counts = 0, Counter[str]()
     for name in sys.argv[1:] or known_families():
         for case in facts[name]["cases"][:CASES]:
+            if sum(map(math.prod, shapes(case["config"]).values())) > MAX_ENTRIES:
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 for fault in faults(name, case["config"], Path(folder), counts):
                     total += 1
