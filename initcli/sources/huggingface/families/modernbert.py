@@ -145,7 +145,6 @@ class ModernBertDecoder(ModernBert):
     """The decoder like ModernBERT. Weller et al. 2025, arXiv:2507.11412."""
 
     model_types = ("modernbert-decoder",)
-    compute = Family.compute
     heads = ("ForCausalLM", "Model", "ForSequenceClassification")
     qkv = ("attn.q_proj", "attn.k_proj", "attn.v_proj")
     is_causal = True
