@@ -22,7 +22,7 @@ from initcli.registry import public_subclasses
 from initcli.reports.record import json_text
 from initcli.reports.summary import SummaryReport
 from initcli.types import arguments_of
-from support.paths import facts
+from support.layers import layer_cases
 
 Data = Any
 NONSENSE: st.SearchStrategy[Data] = st.sampled_from(
@@ -106,7 +106,7 @@ TYPES = [cls for cls in public_subclasses(Layer) if not issubclass(cls, Network 
 def _cases() -> dict[str, list[tuple[list[int | None], dict[str, Data]]]]:
     """Shapes and arguments that go together, of layers that take one input."""
     found: dict[str, list[tuple[list[int | None], dict[str, Data]]]] = {}
-    for kind, cases in facts("layer_cases.yaml")["accepted"].items():
+    for kind, cases in layer_cases().items():
         for shape, arguments in cases:
             if not any(isinstance(size, list) for size in shape):
                 found.setdefault(kind, []).append((shape, arguments))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import tee
 from os import PathLike
 from pathlib import Path
 from textwrap import wrap
-from typing import NamedTuple
 
 import msgspec
 from matplotlib.figure import Figure
@@ -18,7 +18,6 @@ from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.files import file_stems, make_folder, write_whole
 from initcli.measuring.bins import MAX_EXACT, auto_bins, data_histogram
-from initcli.measuring.histogram import Histogram
 from initcli.measuring.measurement import Measurement
 from initcli.measuring.portions import needs_whole
 from initcli.parameter import Parameter
@@ -119,8 +118,8 @@ def save_histograms(
     tensors = summaries(model, only=wanted, workers=workers, max_entries=max_entries)
     tensors, kept = tee(tensors) if page else (tensors, iter(()))
     pictures = (
-        (each, style, overview.is_shared(each.parameter))
-        for each in _to_picture(tensors, bins, ends, style, workers)
+        (picture, style, overview.is_shared(parameter))
+        for parameter, picture in _pictures(tensors, bins, ends, style, workers)
     )
     files: dict[str, str] = {}
     drawn = workers.in_order(_drawn, pictures)
@@ -175,40 +174,23 @@ def histograms(
     few = len(pictured) <= ROWS_PER_PAGE * MAX_COLUMNS
     overview = _Overview(model, Path(), style, _panels(pictured, share=True), all_panels=few)
     tensors = summaries(model, only=wanted, workers=workers, max_entries=max_entries)
-    for each in _to_picture(tensors, bins, ends, style, workers):
-        overview.add(each.parameter, each.picture())
+    for parameter, picture in _pictures(tensors, bins, ends, style, workers):
+        overview.add(parameter, _counted(picture))
     return overview.figure(columns, len(pictured) if few else ROWS_PER_PAGE * MAX_COLUMNS)
 
 
-class _ToPicture(NamedTuple):
-    """What the picture of a tensor is made from.
-
-    The values of a small tensor are counted where its picture is drawn, those of others before.
-    """
-
-    parameter: Parameter
-    seen: Measurement
-    bins: int | None
-    ends: Range | None
-    limits: Range | None
-    histogram: Histogram | None
-
-    def picture(self) -> TensorPicture:
-        """The picture."""
-        counted = self.histogram or data_histogram(
-            self.parameter, self.seen, self.bins, ends=self.ends
-        )
-        return TensorPicture.of(self.parameter, self.seen, counted, self.limits)
+_Uncounted = partial[TensorPicture]
+"""What makes a picture whose values are not yet counted, in any process."""
 
 
-def _to_picture(
+def _pictures(
     tensors: Iterable[TensorSummary],
     bins: int | None,
     ends: Range | None,
     style: Style,
     workers: Workers,
-) -> Iterator[_ToPicture]:
-    """The tensors that have values."""
+) -> Iterator[tuple[Parameter, TensorPicture | _Uncounted]]:
+    """The pictures of the tensors that have values."""
     limits = ends
     if style.same_scale:
         tensors = list(tensors)
@@ -218,18 +200,37 @@ def _to_picture(
         if seen is None:
             continue
         wanted = bins or (_MAX_BINS if auto_bins(seen, ends) > _MAX_BINS else None)
-        histogram = None
         if seen.count > MAX_EXACT or needs_whole(parameter):
-            histogram = data_histogram(parameter, seen, wanted, ends=ends, workers=workers)
-        # The owner is not needed, and expensive to send.
-        parameter = msgspec.structs.replace(parameter, owner=None)
-        yield _ToPicture(parameter, seen, wanted, ends, limits, histogram)
+            yield parameter, _picture(parameter, seen, wanted, ends, limits, workers)
+        else:
+            # The owner is not needed, and expensive to send.
+            alone = msgspec.structs.replace(parameter, owner=None)
+            yield parameter, partial(_picture, alone, seen, wanted, ends, limits)
 
 
-def _drawn(task: tuple[_ToPicture, Style, bool]) -> tuple[TensorPicture, bytes, bytes]:
+def _picture(
+    parameter: Parameter,
+    seen: Measurement,
+    bins: int | None,
+    ends: Range | None,
+    limits: Range | None,
+    workers: Workers = HERE,
+) -> TensorPicture:
+    """Count the values of a tensor for its picture."""
+    histogram = data_histogram(parameter, seen, bins, ends=ends, workers=workers)
+    return TensorPicture.of(parameter, seen, histogram, limits)
+
+
+def _counted(picture: TensorPicture | _Uncounted) -> TensorPicture:
+    return picture if isinstance(picture, TensorPicture) else picture()
+
+
+def _drawn(
+    task: tuple[TensorPicture | _Uncounted, Style, bool],
+) -> tuple[TensorPicture, bytes, bytes]:
     """A tensor's own picture, and its cell of the overview if it has its own panel."""
-    to_picture, style, is_shared = task
-    picture = to_picture.picture()
+    uncounted, style, is_shared = task
+    picture = _counted(uncounted)
     has_cell = not (style.is_vector or is_shared or picture.constant is not None)
     cell = tensor_cell(picture, style) if has_cell else b""
     return picture, tensor_picture(picture, style), cell

@@ -15,6 +15,7 @@ from hashlib import blake2b
 import msgspec
 
 from initcli import limits
+from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.signal.field import Field, new_latent
 from initcli.signal.joint import Common
@@ -91,10 +92,15 @@ class Shared:
         return self._renamed(*found, latents)
 
     def _number_of_layer(self, layer: Layer) -> int:
-        """A number that layers of the same arguments have, whatever their names."""
+        """A number that layers of the same arguments have, whatever their names and initializers.
+
+        Rules take the weights from the context.
+        """
         known = self._layers.get(id(layer))
         if known is None:
-            known = layer, self._numbered(msgspec.structs.replace(layer, name=None))
+            own = {name: getattr(layer, name) for name in layer.__struct_fields__}
+            aside = {name: None for name, value in own.items() if isinstance(value, Initializer)}
+            known = layer, self._numbered(msgspec.structs.replace(layer, **{**aside, "name": None}))
             self._layers[id(layer)] = known
         return known[1]
 
@@ -110,7 +116,7 @@ class Shared:
         return known[1]
 
     def _content(self, given: Field) -> Hashable:
-        arrays = (given.profile, given.second, given.ratios, given.lags)
+        arrays = (given.profile, given.second, given.ratios, given.lags, given.near)
         known = [each for each in arrays if each is not None]
         self._bytes += sum(each.nbytes for each in known) + _OVERHEAD
         digest = blake2b(digest_size=16)
@@ -122,6 +128,7 @@ class Shared:
             given.units,
             given.pinned,
             given.lags is None,
+            given.near is None,
             given.steady,
             given.axes,
             given.entangled,

@@ -14,6 +14,7 @@ from initcli.distributions import Distribution
 from initcli.frameworks import Framework
 from initcli.frameworks.base import Defaults
 from initcli.registry import known
+from support.layers import layer_cases
 from support.paths import facts
 
 FACTS: dict[str, Any] = facts("framework_facts.json")
@@ -167,7 +168,7 @@ def test_notes_say_what_this_very_layer_has_otherwise(name: str) -> None:
         assert "bias as well" not in notes
 
 
-CATALOG: dict[str, Any] = facts("layer_cases.yaml")["accepted"]
+CATALOG = layer_cases()
 WRAPPERS: tuple[dict[str, Any], ...] = (
     {"type": "TimeDistributed"},
     {"type": "SpectralNormalization"},

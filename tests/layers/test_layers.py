@@ -12,10 +12,11 @@ import initcli
 from initcli.activations import Activation, Linear
 from initcli.initializers import Initializer, known_initializers
 from initcli.layers import known_layers
+from support.layers import layer_cases
 from support.paths import SAMPLES, facts
 
-# Layers that stand in models of tests/test_keras_models.py, that hold others, that Keras has not,
-# or that Keras runs on TensorFlow alone. What Keras had before 3 is in tests/test_old_keras.py.
+# Layers that stand in models of tests/sources/test_keras_models.py, that hold others, or that Keras
+# runs on TensorFlow alone. What Keras had before 3 is in tests/test_old_keras.py.
 ELSEWHERE = {
     *(
         "Input",
@@ -23,14 +24,11 @@ ELSEWHERE = {
         "Sequential",
         "Opaque",
         "Operation",
-        "PositionEmbedding",
-        "ClassToken",
     ),
     *("SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells"),
-    *("LayerScale", "StochasticDepth", "CustomScaleLayer", "Scale", "WeightNormalization"),
+    *("CustomScaleLayer", "Scale", "WeightNormalization"),
     *("CuDNNLSTM", "CuDNNGRU", "LocallyConnected1D", "LocallyConnected2D"),
     *("ThresholdedReLU", "MaxoutDense", "Highway"),
-    *("DotProductAttention", "MixtureOfExperts", "SinePositionEncoding"),
     *("IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"),
 }
 
@@ -103,7 +101,7 @@ def test_what_keras_rejects_is_rejected(layer_type: str, index: int) -> None:
 def test_every_layer_type_has_at_least_three_argument_sets() -> None:
     names: dict[str, int] = {}
     for name, cls in known_layers().items():
-        count = len(CASES["accepted"].get(name, ()))
+        count = len(layer_cases().get(name, ()))
         names[cls.__name__] = max(count, names.get(cls.__name__, 0))
     assert {name for name, count in names.items() if count < 3} == ELSEWHERE
 

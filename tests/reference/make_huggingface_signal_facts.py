@@ -7,6 +7,7 @@ each block but the last is taken over three seeds.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import sys
@@ -55,6 +56,7 @@ TYPES = (
     *("xlm-roberta", "camembert", "electra", "mpnet", "distilbert", *SEEING),
     *(
         "modernbert",
+        "modernbert-decoder",
         "apertus",
         "bitnet",
         "xglm",
@@ -99,7 +101,15 @@ ALONE = (
     *TOWERS,
     *SEEING,
     *PAIRED,
-    *("modernbert", "xglm", "openai-gpt", "gpt_neox_japanese", "siglip2_vision_model", "mamba2"),
+    *(
+        "modernbert",
+        "modernbert-decoder",
+        "xglm",
+        "openai-gpt",
+        "gpt_neox_japanese",
+        "siglip2_vision_model",
+        "mamba2",
+    ),
     "gpt_neox",
     "opt",
     "bloom",
@@ -176,6 +186,7 @@ BART = {
 }
 IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
+    "modernbert-decoder": {"pad_token_id": 0},
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
     "opt": {"ffn_dim": 512},
     **{key: {"pad_token_id": 1, "max_position_embeddings": 72} for key in PADDED},
@@ -334,7 +345,8 @@ def states_of(outputs: Any) -> dict[str, Any]:
 
 def streams(config: dict[str, Any]) -> dict[str, list[float]]:
     """The std of the stream behind each block but the last, by the part of the model."""
-    kinds = {key: value for key, value in config.items() if key != "model_type"}
+    # The library writes to what it is given.
+    kinds = copy.deepcopy({key: value for key, value in config.items() if key != "model_type"})
     found: dict[str, list[list[float]]] = {}
     for seed in range(3):
         torch.manual_seed(seed)

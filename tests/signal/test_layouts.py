@@ -24,9 +24,9 @@ from initcli.signal.program import program
 from initcli.signal.rules.base import NoTheory
 from initcli.signal.rules.layout import predicted as by_rule
 from initcli.types import NotComputable
-from support.paths import facts
+from support.layers import layer_cases
 
-CASES: dict[str, list[Any]] = facts("layer_cases.yaml")["accepted"]
+CASES = layer_cases()
 JOINS = ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum", "Concatenate")
 
 SPATIAL = [

@@ -258,7 +258,7 @@ def test_kernels_without_the_scheme_of_deepnorm_are_named() -> None:
 def test_a_wrong_number_of_blocks_is_named_and_mended(tmp_path: Any) -> None:
     wrong = transformer(scaled(2 * 11), scaled(2 * 11))
     (message,) = found(wrong)
-    assert f"1/√(2 · 11) of the size of the others, and there are {L} blocks" in message
+    assert f"1/√(2 · 11) of the size of the others, but there are {L} blocks" in message
     after = assert_fixed(wrong, tmp_path)
     assert scheme(after).scheme == "1/√(2L)"
 
@@ -392,7 +392,7 @@ def test_deepnorm_is_held_to_its_layers_and_its_alpha(tmp_path: Any) -> None:
     assert told.stream_factor == pytest.approx(alpha)
     assert found(right) == []
     counts = found(deepnorm(L + 2, (2 * (L + 2)) ** 0.25))
-    assert any(f"encoder_layers {L + 2}, and the model {L}" in each for each in counts)
+    assert any(f"encoder_layers {L + 2}, but the model {L}" in each for each in counts)
     (without,) = found(deepnorm(L, 1.0))
     assert without.startswith(f"{2 * L} residual sums carry 1 times the stream")
 
@@ -449,7 +449,7 @@ def test_fixup_is_held_to_its_branches(tmp_path: Any) -> None:
     assert scheme(fixup(5)).scheme == "Fixup"
     assert found(fixup(5)) == []
     (message,) = found(fixup(7))
-    assert "Fixup has branches 7, and the model 5" in message
+    assert "Fixup has branches 7, but the model 5" in message
     after = assert_fixed(fixup(7), tmp_path)
     assert "'branches': 5" in str(after)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 import initcli
 from initcli.checks.evidence import Evidence
 from initcli.signal import sharing, typical
+from initcli.signal.field import standard, with_neighbors
 from initcli.signal.figures import Signal
 from support.paths import SAMPLES, facts
 
@@ -117,3 +119,10 @@ def test_what_kernels_need_is_worked_out_once_whatever_they_have(
             before = len(worked)
             assert len(Evidence(model).scales.solved) == 4
     assert len(worked) == before + 1  # The last kernel keeps what it has.
+
+
+def test_fields_with_other_neighbors_are_other_fields() -> None:
+    store, given = sharing.Shared(), standard((4, 4), 8)
+    other = with_neighbors(given, np.full((2, 4, 4), 0.5))
+    assert store._number(given) == store._number(standard((4, 4), 8))
+    assert store._number(given) != store._number(other)

@@ -27,7 +27,8 @@ from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.planning import NotAfforded, TooSlow, planned
 from initcli.signal.program import program
 from initcli.signal.rules.base import Context, Gradient, expected
-from support.paths import ROOT, TOUR, facts
+from support.layers import layer_cases
+from support.paths import ROOT, TOUR
 from support.running import run
 
 SAMPLES = sorted(
@@ -558,7 +559,7 @@ def test_compare_refuses_what_nobody_knows() -> None:
 # Every layer
 
 
-CASES: dict[str, list[Any]] = facts("layer_cases.yaml")["accepted"]
+CASES = layer_cases()
 
 
 def refusal_or_signal(built: initcli.Model) -> str | Signal:

@@ -123,6 +123,19 @@ def test_what_is_recorded_is_drawn_as_without_recording(torch: Any) -> None:
     assert shift.fit.p_value < 1e-6
 
 
+def test_what_is_resized_has_entries_that_nothing_wrote(torch: Any) -> None:
+    module = torch.nn.Module()
+    with initcli.recording():
+        x = torch.zeros(2)
+        module.x = torch.nn.Parameter(x.resize_(5))
+        module.sum = torch.nn.Parameter(torch.randn(9) - torch.randn(9))
+    x, total = initcli.of(module).parameters
+    old, new = x.initializer.visible  # type: ignore[attr-defined]
+    assert isinstance(old.initializer, Uninitialized)
+    assert (new.starts, new.stops) == ((0,), (2,))
+    assert total.distribution.text == "N(0, 1.414²)"  # type: ignore[union-attr]
+
+
 def test_modules_and_state_dicts_have_the_values_of_now(torch: Any) -> None:
     linear = torch.nn.Linear(30, 40)
     before = initcli.of(copy.deepcopy(linear.state_dict()))

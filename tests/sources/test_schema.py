@@ -33,7 +33,8 @@ from initcli.sources.graph import Networks
 from initcli.sources.read import parse
 from initcli.sources.schema import schema_text
 from initcli.types import ArgumentError, arguments_of
-from support.paths import REFERENCE, SAMPLES, facts
+from support.layers import layer_cases
+from support.paths import SAMPLES, facts
 from support.stacks import CHECKS
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())
@@ -102,9 +103,8 @@ def test_a_spec_that_other_tests_hold_valid_is_valid() -> None:
     assert [(each, problems(each)) for each in found if not SPEC.is_valid(each)] == []
 
 
-def test_a_layer_that_keras_itself_takes_is_valid() -> None:
-    cases = parse((REFERENCE / "layer_cases.yaml").read_text("utf-8")).data["accepted"]
-    for name, each in cases.items():
+def test_layers_that_are_accepted_are_valid() -> None:
+    for name, each in layer_cases().items():
         definition = f"#/$defs/layer.{known_layers()[name].__name__}"
         validator = Draft202012Validator({"$ref": definition, "$defs": SCHEMA["$defs"]})
         for _, arguments in each:

@@ -86,6 +86,7 @@ document.addEventListener("DOMContentLoaded", () => {
   otherCells();
   if (page.signal && page.signal.layers.length) signalReadout(page.signal);
   copyButtons();
+  reachSections();
 });
 
 // ---------------------------------------------------------------- the table of tensors
@@ -465,6 +466,21 @@ function signalReadout(signal) {
 }
 
 // ---------------------------------------------------------------- findings
+
+/** Rows get their height when they come into view, which moves a section that is scrolled to. */
+function reachSections() {
+  const reach = () => {
+    const section = location.hash.startsWith("#t=") ? null : document.getElementById(location.hash.slice(1));
+    let frames = section ? 10 : 0;
+    const again = () => {
+      section.scrollIntoView();
+      if (--frames > 0) requestAnimationFrame(again);
+    };
+    if (frames) requestAnimationFrame(again);
+  };
+  window.addEventListener("hashchange", reach);
+  reach();
+}
 
 function copyButtons() {
   for (const button of all(".copy")) {

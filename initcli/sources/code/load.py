@@ -109,9 +109,14 @@ class _Made(NamedTuple):
 
 def _made(make: Callable[[], Any], seed: int) -> _Made:
     if "keras" in sys.modules or not _are_imported():
-        value = make()
-        if _is_keras(value) or not _are_imported():
-            return _Made(value)
+        try:
+            value = make()
+        except CodeError:
+            if not _are_imported():
+                raise
+        else:
+            if _is_keras(value) or not _are_imported():
+                return _Made(value)
     try:
         made = _recorded(make)
         late = made.recorder is not None and made.recorder.came_late

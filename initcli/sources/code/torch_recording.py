@@ -144,7 +144,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
     def _resized(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Resize a tensor, whose storage gets new entries behind the old ones."""
         tensor = args[0]
-        old = self._storage_of(tensor) or Storage(tensor, self._given(tensor))
+        old = self._storage_of(tensor) or Storage(tensor, self._given(tensor.clone()))
         result = func(*args, **kwargs)
         grown = Storage(tensor, place())
         if grown.size > old.size:

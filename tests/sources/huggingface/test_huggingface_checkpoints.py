@@ -240,7 +240,12 @@ DAMAGES: dict[str, tuple[dict[str, Any], Damage, str, str]] = {
     "1e37": (LLAMA, set_value(DOWN, 1e37), "I606", f"{DOWN} has a value of 1e+37"),
     "missing": (LLAMA, drop(DOWN), "I609", f"the file has no {DOWN}, 1,536 values"),
     "no head": (LLAMA, drop("lm_head.weight"), "I609", "`tie_word_embeddings: true`"),
-    "unexpected": (LLAMA, copy("reward.weight", DOWN), "I610", "no reward.weight (32, 48)"),
+    "unexpected": (
+        LLAMA,
+        copy("reward.weight", DOWN),
+        "I610",
+        "not declare reward.weight (32, 48)",
+    ),
     "transposed": (
         *(LLAMA, transpose(DOWN), "I611"),
         f"{DOWN} has the shape (48, 32) (its transpose), declared (32, 48)",
@@ -250,13 +255,13 @@ DAMAGES: dict[str, tuple[dict[str, Any], Damage, str, str]] = {
     "other heads": (LLAMA, say(num_key_value_heads=1), "I611", "`num_key_value_heads: 2`"),
     "two layers as one": (
         *(LLAMA, copy(DOWN, "model.layers.2.mlp.down_proj.weight"), "I603"),
-        f"{DOWN} are those of model.layers.2.mlp.down_proj.weight",
+        f"{DOWN} has the same 1,536 values as model.layers.2.mlp.down_proj.weight",
     ),
     "expert missing": (
         MIXTRAL,
         drop(EXPERT),
         "I609",
-        f"the file has no {EXPERT}, which is all or a part",
+        f"the file has no {EXPERT}, which is all or part",
     ),
     "expert with NaN": (MIXTRAL, set_value(EXPERT, math.nan), "I601", f"1 are NaN, in {EXPERT}"),
     "expert of zeros": (MIXTRAL, fill(EXPERT, 0), "I602", f"{EXPERT}: all values are equal"),
@@ -294,7 +299,7 @@ def test_tied_tensors_that_differ_are_found_and_equal_ones_are_not(tmp_path: Pat
     broken = held(tmp_path, config, {**tensors, "lm_head.weight": -table})
     (finding,) = check(broken).findings
     assert finding.code == "I612"
-    assert "model.embed_tokens.weight and lm_head.weight are one tensor" in finding.message
+    assert "model.embed_tokens.weight and lm_head.weight are tied" in finding.message
     statuses = {each["path"]: each["status"] for each in rows_of(tmp_path)}
     assert statuses["model.embed_tokens.weight"] == "untied"
 
@@ -346,7 +351,7 @@ def test_a_trained_checkpoint_is_no_list_of_errors(tmp_path: Path) -> None:
     assert report.findings == ()
     notes = "\n".join(report.notes)
     assert "of 30 declared tensors, 30 differ;" in notes
-    assert "they are taken for trained" in notes
+    assert "they are assumed to be trained" in notes
 
 
 def test_one_finding_is_enough_for_a_tensor_of_all_blocks(tmp_path: Path) -> None:
@@ -355,7 +360,7 @@ def test_one_finding_is_enough_for_a_tensor_of_all_blocks(tmp_path: Path) -> Non
     }
     (finding,) = check(held(tmp_path, LLAMA, tensors)).findings
     assert finding.layers == tuple(f"model.layers.{n}.mlp.up_proj" for n in range(3))
-    assert "so 2 more, to model.layers.2.mlp.up_proj.weight" in finding.message
+    assert "and 2 more, to model.layers.2.mlp.up_proj.weight" in finding.message
 
 
 def test_what_one_key_is_to_blame_for_is_one_finding_at_its_place(tmp_path: Path) -> None:

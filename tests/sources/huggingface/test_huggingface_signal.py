@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from initcli.sources.huggingface.family import known_families
 from initcli.sources.huggingface.written import spec_text
 from initcli.sources.load import computable
 from support.paths import facts
+from support.running import run
 
 FACTS: dict[str, Any] = facts("huggingface_signal_facts.json")
 
@@ -196,3 +198,14 @@ def test_what_the_signal_leaves_out_is_noted(changes: dict[str, Any], words: lis
     found = [n for n in notes if "leaves out" in n and not any(each in n for each in others)]
     assert len(found) == len(words)
     assert all(each in note for each, note in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "command", [("signal", "--theory"), ("compare", "--theory"), ("check", "--theory")]
+)
+def test_commands_say_where_the_signal_ends(tmp_path: Path, command: tuple[str, str]) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(FACTS["mamba"]["config"]))
+    done = run(command[0], file, *([file] if command[0] == "compare" else []), command[1])
+    assert done.returncode == 0
+    assert "no layer describes a selective scan: the signal behind it is not known" in done.stderr

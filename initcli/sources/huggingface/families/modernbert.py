@@ -6,7 +6,7 @@ import math
 from typing import ClassVar
 
 from initcli.initializers import Initializer, TruncatedNormal
-from initcli.sources.huggingface.families.bert import Bert
+from initcli.sources.huggingface.families.bert import LANGUAGE_HEADS, Bert
 from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
@@ -21,6 +21,9 @@ class ModernBert(Family):
         *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
         "ForQuestionAnswering",
     )
+
+    qkv: ClassVar[tuple[str, str, str]] = ("attn.Wqkv", "attn.Wqkv", "attn.Wqkv")
+    is_causal: ClassVar[bool] = False
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")
@@ -56,7 +59,8 @@ class ModernBert(Family):
 
     def compute(self, stack: Stack, head: str) -> None:
         config, tokens = self.config, self.token_ids(stack)
-        is_tied = head == "ForMaskedLM" and config.flag("tie_word_embeddings")
+        is_language = head in LANGUAGE_HEADS
+        is_tied = is_language and config.flag("tie_word_embeddings")
         with stack.within("" if head == "Model" else "model"):
             if is_tied:
                 stack.will_tie("embeddings.tok_embeddings")
@@ -69,16 +73,17 @@ class ModernBert(Family):
             stream = self.compute_norm(stack, "final_norm", stream)
         if head == "Model":
             return
-        if head == "ForSequenceClassification":
+        if head == "ForSequenceClassification" and not self.is_causal:
             pools_first = config.word("classifier_pooling", ("cls", "mean")) == "cls"
             stream = (stack.one if pools_first else stack.mean)("pooled", stream)
-        inner = stack.dense("head.dense", stream, config.text("classifier_activation"))
-        inner = self.compute_norm(stack, "head.norm", inner)
+        scope = "lm_head" if "lm_head.dense" in stack else "head"
+        inner = stack.dense(f"{scope}.dense", stream, config.text("classifier_activation"))
+        inner = self.compute_norm(stack, f"{scope}.norm", inner)
         if is_tied:
             stack.tied("decoder", table, inner)
             stack.leave_out("decoder", "the bias of the head, which starts at 0")
         else:
-            stack.dense("decoder" if head == "ForMaskedLM" else "classifier", inner)
+            stack.dense("decoder" if is_language else "classifier", inner)
 
     def compute_layer(self, stack: Stack) -> None:
         """Add what one layer computes."""
@@ -88,8 +93,8 @@ class ModernBert(Family):
         normed = "input"
         if "attn_norm" in stack:
             normed = self.compute_norm(stack, "attn_norm", "input")
-        packed = ("attn.Wqkv",) * 3
-        inner = stack.attention("attn", normed, heads, packed, "attn.Wo", causal=False)
+        causal = self.is_causal
+        inner = stack.attention("attn", normed, heads, self.qkv, "attn.Wo", causal=causal)
         middle = stack.sum("attn.sum", "input", inner)
         normed = self.compute_norm(stack, "mlp_norm", middle)
         activation = config.text("hidden_activation")
@@ -140,8 +145,9 @@ class ModernBertDecoder(ModernBert):
     """The decoder like ModernBERT. Weller et al. 2025, arXiv:2507.11412."""
 
     model_types = ("modernbert-decoder",)
-    compute = Family.compute
     heads = ("ForCausalLM", "Model", "ForSequenceClassification")
+    qkv = ("attn.q_proj", "attn.k_proj", "attn.v_proj")
+    is_causal = True
 
     def projections(self, width: int, bias: bool, std: float) -> None:
         for name in ("q_proj", "k_proj", "v_proj"):
