@@ -468,7 +468,7 @@ def test_a_pipe_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     done = CliRunner().invoke(app, ["check", str(SAMPLES / "mlp_tanh_deep.yaml")])
     assert "\n    the signal vanishes over 50 layers: rms 1 becomes" in done.stdout
-    assert "0.561 times a layer\n" in done.stdout
+    assert "0.561 times per layer\n" in done.stdout
     name = "a_name_of_many_words_" * 8
     spec = f"{{input_shape: [3], layers: [{{type: Dense, units: 2, name: {name}}}]}}"
     done = CliRunner().invoke(app, ["summary", "-", "--theory"], spec)
@@ -642,9 +642,9 @@ def test_long_work_shows_a_bar_on_the_terminal_and_nothing_of_it_in_the_pipe(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals for this")
 def test_paths_are_whole_lines_between_the_bar_s(tmp_path: Path) -> None:
     spec = tmp_path / "many.yaml"
-    spec.write_text("input_shape: [4]\nlayers: [{repeat: 40, layers: [{type: Dense, units: 4}]}]\n")
+    spec.write_text("input_shape: [4]\nlayers: [{repeat: 150, layers: [{type: Dense, units: 4}]}]\n")
     seen, _ = in_terminal("hist", spec, "--out", tmp_path / "out", piped=False)
-    assert "of 80 pictures" in seen
+    assert "of 300 pictures" in seen
     paths = [line for line in re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", seen) if ".png" in line]
     assert all(re.fullmatch(re.escape(str(tmp_path)) + r"/out/\S+\.png", path) for path in paths)
     assert len(paths) == len(list((tmp_path / "out").iterdir()))

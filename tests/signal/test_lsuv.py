@@ -80,9 +80,9 @@ def test_export_scales_what_it_draws(tmp_path: Path) -> None:
     spec.write_text(json.dumps(DEEP))
     done = run("export", spec, "--out", tmp_path / "w.npz", "--lsuv")
     assert done.returncode == 0, done.stderr
-    found = np.load(tmp_path / "w.npz")
-    for each in lsuv(initcli.load(spec)).parameters:
-        assert np.array_equal(found[each.path], draw(each))
+    with np.load(tmp_path / "w.npz") as found:
+        for each in lsuv(initcli.load(spec)).parameters:
+            assert np.array_equal(found[each.path], draw(each))
     stored = run("export", tmp_path / "w.npz", "--out", tmp_path / "v.npz", "--lsuv")
     assert stored.returncode == 2
     assert "scales drawn values" in stored.stderr
