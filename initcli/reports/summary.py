@@ -128,7 +128,7 @@ class SpectralRecord(msgspec.Struct, frozen=True, kw_only=True):
     ]
     growth: Annotated[
         float | None,
-        doc("Power of the width with which expected / wanted grows; null except for hidden kernels."),
+        doc("Power of the width with which expected / wanted grows, of hidden kernels."),
     ] = None
 
 

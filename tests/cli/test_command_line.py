@@ -642,7 +642,9 @@ def test_long_work_shows_a_bar_on_the_terminal_and_nothing_of_it_in_the_pipe(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals for this")
 def test_paths_are_whole_lines_between_the_bar_s(tmp_path: Path) -> None:
     spec = tmp_path / "many.yaml"
-    spec.write_text("input_shape: [4]\nlayers: [{repeat: 150, layers: [{type: Dense, units: 4}]}]\n")
+    spec.write_text(
+        "input_shape: [4]\nlayers: [{repeat: 150, layers: [{type: Dense, units: 4}]}]\n"
+    )
     seen, _ = in_terminal("hist", spec, "--out", tmp_path / "out", piped=False)
     assert "of 300 pictures" in seen
     paths = [line for line in re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", seen) if ".png" in line]
