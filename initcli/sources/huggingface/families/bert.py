@@ -292,53 +292,6 @@ class Bert(Family):
             self.modules.linear(f"{name}.decoder", width, rows)
 
 
-class Roberta(Bert):
-    """RoBERTa. Liu et al. 2019, arXiv:1907.11692."""
-
-    model_types = ("roberta",)
-    heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
-    body_name: ClassVar[str] = "roberta"
-    language_names = ("lm_head", "dense", "layer_norm")
-    pads_positions = True
-    pooled_heads: ClassVar[tuple[str, ...]] = ("Model", "ForMultipleChoice")
-    has_class_layer = True
-    language_activation = "gelu"
-
-    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
-        if head != "ForSequenceClassification":
-            super().compute_task(stack, head, stream, pooled, table)
-            return
-        inner = stack.dense("classifier.dense", stack.one("classifier", stream), "tanh")
-        stack.dense("classifier.out_proj", inner)
-
-
-class Data2VecText(Roberta):
-    """data2vec for text. Baevski et al. 2022, arXiv:2202.03555."""
-
-    model_types = ("data2vec-text",)
-    body_name = "data2vec_text"
-
-
-class RobertaPreLayerNorm(Roberta):
-    """RoBERTa with norms before each part. Ott et al. 2019, arXiv:1904.01038."""
-
-    model_types = ("roberta-prelayernorm",)
-    body_name = "roberta_prelayernorm"
-    attention_norm = "LayerNorm"
-    output_norm = "intermediate.LayerNorm"
-    last_norm = "LayerNorm"
-
-
-class XlmRobertaXl(Roberta):
-    """XLM-RoBERTa XL, with norms before each part. Goyal et al. 2021, arXiv:2105.00572."""
-
-    model_types = ("xlm-roberta-xl",)
-    attention_norm = "self_attn_layer_norm"
-    output_norm = "LayerNorm"
-    table_norm = ""
-    last_norm = "encoder.LayerNorm"
-
-
 class MegatronBert(Bert):
     """Megatron-BERT, with norms before each part. Shoeybi et al. 2019, arXiv:1909.08053."""
 
@@ -368,46 +321,6 @@ class Ernie(Bert):
         if self.config.flag("use_task_id"):
             count = self.config.size("task_type_vocab_size")
             self.modules.embedding("task_type_embeddings", count, width)
-
-
-class XlmRoberta(Roberta):
-    """XLM-RoBERTa, which names the head before the table. arXiv:1911.02116."""
-
-    model_types = ("xlm-roberta",)
-    is_shared = False
-
-    def describe(self, head: str) -> None:
-        is_language = head in ("ForMaskedLM", "ForCausalLM")
-        self.is_shared = is_language and self.config.flag("tie_word_embeddings")
-        super().describe(head)
-
-    def compute_tables(self, stack: Stack, tokens: str, is_tied: bool) -> tuple[str, str]:
-        if not self.is_shared:
-            return super().compute_tables(stack, tokens, is_tied)
-        with stack.outside():
-            stack.will_tie("lm_head.decoder")
-            table = stack.embedding("lm_head.decoder", tokens)
-        return table, self.compute_sum(stack, "embeddings", table)
-
-    def token_table(self, rows: int, width: int, padding: int | None) -> None:
-        if not self.is_shared:
-            super().token_table(rows, width, padding)
-            return
-        with self.modules.outside():
-            self.modules.embedding("lm_head.decoder", rows, width, padding)
-        self.modules.tie("roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight")
-
-    def decoder(self, name: str, width: int, rows: int) -> None:
-        if self.is_shared:
-            self.modules.tie(f"{name}.decoder.bias", f"{name}.bias")
-        else:
-            super().decoder(name, width, rows)
-
-
-class Camembert(XlmRoberta):
-    """CamemBERT. Martin et al. 2019, arXiv:1911.03894."""
-
-    model_types = ("camembert",)
 
 
 class Electra(Bert):
@@ -476,44 +389,6 @@ class Electra(Bert):
     def table_width(self) -> int:
         """The size of the vectors of tokens."""
         return self.config.size("embedding_size")
-
-
-class MpNet(Roberta):
-    """MPNet. Song et al. 2020, arXiv:2004.09297."""
-
-    model_types = ("mpnet",)
-    heads = ("ForMaskedLM", "Model", *TASKS)
-    body_name = "mpnet"
-
-    def tables(self, width: int) -> None:
-        config, modules = self.config, self.modules
-        rows, positions = config.size("vocab_size"), config.size("max_position_embeddings")
-        modules.embedding("word_embeddings", rows, width, 1 % rows)
-        modules.embedding("position_embeddings", positions, width, 1 % positions)
-        modules.norm("LayerNorm", width)
-
-    @property
-    def layer_names(self) -> LayerNames:
-        qkv = ("attention.attn.q", "attention.attn.k", "attention.attn.v")
-        norm = "attention.LayerNorm"
-        return super().layer_names._replace(qkv=qkv, out="attention.attn.o", attention_norm=norm)
-
-    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
-        what = "the biases of relative positions, which are small beside the scores"
-        stack.leave_out("encoder.relative_attention_bias", what)
-        return super().compute_sum(stack, scope, takes)
-
-    def layers(self, width: int) -> None:
-        super().layers(width)
-        buckets = self.config.size("relative_attention_num_buckets")
-        heads = self.config.size("num_attention_heads")
-        self.modules.embedding("encoder.relative_attention_bias", buckets, heads)
-
-    def attention(self, name: str, width: int) -> None:
-        with self.modules.within(name):
-            for each in ("q", "k", "v", "o"):
-                self.modules.linear(f"attn.{each}", width, width)
-            self.modules.norm("LayerNorm", width)
 
 
 class DistilBert(Bert):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from initcli.initializers import Constant
-from initcli.sources.huggingface.families.bert import Bert, Roberta
+from initcli.sources.huggingface.families.bert import Bert
 from initcli.sources.huggingface.families.masks import transposed
+from initcli.sources.huggingface.families.roberta import Roberta
 from initcli.sources.huggingface.families.towers import Clip, ClipText, ClipVision, Tower
 from initcli.sources.huggingface.families.vision import bounded_normal
 from initcli.sources.huggingface.family import Family

@@ -8,7 +8,8 @@ import numpy as np
 
 from initcli.initializers import Initializer
 from initcli.initializers.given import Values
-from initcli.sources.huggingface.families.bert import TASKS, Bert, Electra, Roberta
+from initcli.sources.huggingface.families.bert import TASKS, Bert, Electra
+from initcli.sources.huggingface.families.roberta import Roberta
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, frequencies, normal, sinusoids
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from initcli.sources.huggingface.families.moe import ByList, Experts, GptOss
+from initcli.sources.huggingface.families.grouped import ByList
+from initcli.sources.huggingface.families.moe import Experts, GptOss
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 

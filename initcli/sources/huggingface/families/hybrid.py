@@ -12,13 +12,14 @@ import numpy as np
 from initcli.initializers import Initializer, RandomUniform
 from initcli.initializers.given import Mapped, Values
 from initcli.sources.huggingface.families.decoder import Decoder, Norms
+from initcli.sources.huggingface.families.grouped import Grouped
 from initcli.sources.huggingface.families.mamba import (
     StateSpace,
     compute_scan,
     drawn_steps,
     uniform,
 )
-from initcli.sources.huggingface.families.moe import Experts, GraniteMoeShared, Grouped, Qwen3Moe
+from initcli.sources.huggingface.families.moe import Experts, GraniteMoeShared, Qwen3Moe
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import NotComputed, Stack
 

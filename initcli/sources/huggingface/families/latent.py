@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from initcli.sources.huggingface.families.moe import ByList
+from initcli.sources.huggingface.families.grouped import ByList
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.stack import Heads, Stack
 

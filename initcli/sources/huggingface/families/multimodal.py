@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from initcli.sources.huggingface.families.decoder import Decoder
+from initcli.sources.huggingface.families.grouped import Glm4Moe
 from initcli.sources.huggingface.families.llama import Glm4
-from initcli.sources.huggingface.families.moe import Glm4Moe
 from initcli.sources.huggingface.families.pairs import Pair, Qwen2Vl
 from initcli.sources.huggingface.families.towers import glorot
 from initcli.sources.huggingface.families.vision import bounded_normal

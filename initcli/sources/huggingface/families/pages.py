@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from initcli.sources.huggingface.families.bert import Bert, Roberta
+from initcli.sources.huggingface.families.bert import Bert
+from initcli.sources.huggingface.families.roberta import Roberta
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor
 
