@@ -10,7 +10,13 @@ from typing import TypeVar
 import msgspec
 
 from initcli.render.outline import block_name, repetition
-from initcli.signal.figures import AttentionSignal, LayerSignal, TensorSignal, attention_figure
+from initcli.signal.figures import (
+    AttentionSignal,
+    LayerSignal,
+    RouterSignal,
+    TensorSignal,
+    call_figure,
+)
 from initcli.signal.width_sweep import LayerTrend, TensorTrend
 
 ALIKE = 2.0
@@ -22,6 +28,7 @@ _NUMBER = re.compile(r"_?\d+(?=.*/)|^([^/]*?)_?\d+$")
 
 Sizes = tuple[float | None, ...]
 _Tensor = TypeVar("_Tensor", TensorSignal, TensorTrend)
+_Call = TypeVar("_Call", AttentionSignal, RouterSignal)
 
 
 def at_depth(layers: Sequence[LayerSignal], depth: int) -> Iterator[LayerSignal]:
@@ -91,12 +98,19 @@ def _alike_paths(tensors: Sequence[_Tensor], sizes: Sequence[Sizes]) -> Iterator
 
 def alike_attention(rows: Sequence[AttentionSignal]) -> Iterator[AttentionSignal]:
     """The calls of attention; calls that are about equally uniform become the row of the last."""
+    return _alike_calls(rows, ("logit_std", "entropy"))
+
+
+def alike_routers(rows: Sequence[RouterSignal]) -> Iterator[RouterSignal]:
+    """The mixtures of experts; those that are about equally even become the row of the last."""
+    return _alike_calls(rows, ("entropy", "busiest"))
+
+
+def _alike_calls(rows: Sequence[_Call], figures: Sequence[str]) -> Iterator[_Call]:
     names = [each.layer for each in rows]
     stems = [_NUMBER.sub(r"\1", name) for name in names]
-    figures = [
-        (attention_figure(each, "logit_std"), attention_figure(each, "entropy")) for each in rows
-    ]
-    for start, length, count in _runs(names, stems, figures):
+    sizes = [tuple(call_figure(each, name) for name in figures) for each in rows]
+    for start, length, count in _runs(names, stems, sizes):
         for index in range(start, start + length):
             end = index + length * (count - 1)
             title = _title(names[index], names[end], count) if count > 1 else names[index]

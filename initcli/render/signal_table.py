@@ -11,17 +11,24 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from initcli.errors import printable
-from initcli.render.alike import alike_attention, alike_layers, alike_tensors, at_depth
+from initcli.render.alike import (
+    alike_attention,
+    alike_layers,
+    alike_routers,
+    alike_tensors,
+    at_depth,
+)
 from initcli.render.columns import Column, in_columns
 from initcli.render.residual import residual_lines
 from initcli.signal.figures import (
     AttentionSignal,
     FirstLoss,
     LayerSignal,
+    RouterSignal,
     Signal,
     Spread,
     TensorSignal,
-    attention_figure,
+    call_figure,
 )
 from initcli.signal.verdict import Verdict, verdict
 
@@ -63,14 +70,15 @@ def signal_table(
     page = _Page(width, ascii_only)
     every = signal if shown is None else shown
     layers, tensors = list(every.layers), list(every.tensors)
-    attention = list(every.attention)
+    attention, routers = list(every.attention), list(every.routers)
     if depth is not None:
         attention = [each for each in attention if each.layer.count("/") < depth]
+        routers = [each for each in routers if each.layer.count("/") < depth]
         layers = list(at_depth(layers, depth))
         tensors = [tensor for tensor in tensors if tensor.path.count("/") <= depth]
     if max_rows is not None and len(layers) + len(tensors) > max_rows:
         layers, tensors = list(alike_layers(layers)), list(alike_tensors(tensors))
-        attention = list(alike_attention(attention))
+        attention, routers = list(alike_attention(attention)), list(alike_routers(routers))
     parts: list[RenderableType] = [page.heading(signal)]
     if layers:
         parts.append(page.layers(layers, signal.draws > 0))
@@ -78,6 +86,8 @@ def signal_table(
         parts.append(page.tensors(tensors))
     if attention:
         parts.append(page.attention(attention, signal.draws > 0))
+    if routers:
+        parts.append(page.routers(routers, signal.draws > 0))
     if more := more_rows(len(every.layers) - len(layers), len(every.tensors) - len(tensors)):
         remedy = "; --all shows all" if depth is None else ""
         parts.append(Text(f"{more}{remedy}", "dim"))
@@ -175,23 +185,27 @@ class _Page:
     def attention(self, rows: Sequence[AttentionSignal], drawn: bool) -> RenderableType:
         """One row per call of attention."""
 
-        def pair(heading: str, name: str, form: Callable[[float | None], str]) -> list[Column]:
-            own = Column(heading, lambda row: form(attention_figure(row, name)))
-            theory = Column("theory", lambda row: form(getattr(row.predicted, name, None)))
-            return [own, theory] if drawn else [own]
-
         def between(row: AttentionSignal) -> str:
             low, high = row.between("logit_std") or (0.0, 0.0)
             return f"{figure(low)} {self.to} {figure(high)}" if high > _UNLIKE * low else ""
 
         columns = [
-            *pair("logit std", "logit_std", figure),
+            *_pair("logit std", "logit_std", figure, drawn),
             *([Column("by head", between)] if any(map(between, rows)) else []),
-            *pair("entropy / ln n", "entropy", figure),
-            *pair("saturated", "saturated", share_text),
+            *_pair("entropy / ln n", "entropy", figure, drawn),
+            *_pair("saturated", "saturated", share_text, drawn),
             Column("keys", lambda row: f"{row.keys:,}"),
         ]
-        return in_columns([Column("attention", _attended)], columns, rows, self.width)
+        return in_columns([Column("attention", _call_of)], columns, rows, self.width)
+
+    def routers(self, rows: Sequence[RouterSignal], drawn: bool) -> RenderableType:
+        """One row per call of a mixture of experts."""
+        columns = [
+            *_pair("load entropy / ln n", "entropy", figure, drawn),
+            *_pair("busiest / even", "busiest", figure, drawn),
+            Column("experts", lambda row: f"{row.top_k:,} of {row.experts:,}"),
+        ]
+        return in_columns([Column("router", _call_of)], columns, rows, self.width)
 
     def ending(self, found: Verdict) -> Iterator[str]:
         """The verdict and its figures."""
@@ -303,9 +317,18 @@ def _call(layer: LayerSignal) -> str:
     return printable(layer.name) + (f" (call {layer.call + 1})" if layer.call else "")
 
 
-def _attended(attention: AttentionSignal) -> str:
-    call = f" (call {attention.call + 1})" if attention.call else ""
-    return printable(attention.layer) + call
+def _call_of(row: AttentionSignal | RouterSignal) -> str:
+    call = f" (call {row.call + 1})" if row.call else ""
+    return printable(row.layer) + call
+
+
+def _pair(
+    heading: str, name: str, form: Callable[[float | None], str], drawn: bool
+) -> list[Column]:
+    """The columns of a figure of a call: measured and predicted, or predicted alone."""
+    own = Column(heading, lambda row: form(call_figure(row, name)))
+    theory = Column("theory", lambda row: form(getattr(row.predicted, name, None)))
+    return [own, theory] if drawn else [own]
 
 
 def _correlation(layer: LayerSignal) -> str:

@@ -9,7 +9,14 @@ import msgspec
 
 from initcli.choices import LayerOrder
 from initcli.reports.record import ModelRecord, Rows, doc, record, rows_of
-from initcli.signal.figures import AttentionSignal, FirstLoss, LayerSignal, Signal, TensorSignal
+from initcli.signal.figures import (
+    AttentionSignal,
+    FirstLoss,
+    LayerSignal,
+    RouterSignal,
+    Signal,
+    TensorSignal,
+)
 from initcli.signal.residual import ResidualScheme
 from initcli.signal.verdict import Verdict, verdict
 
@@ -33,6 +40,10 @@ class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
     ]
     attention: Annotated[
         tuple[AttentionSignal, ...], doc("Calls of attention, and how uniform each is.")
+    ]
+    routers: Annotated[
+        tuple[RouterSignal, ...],
+        doc("Calls of mixtures of experts, and how evenly each spreads tokens."),
     ]
     residuals: Annotated[
         tuple[ResidualScheme, ...], doc("Residual streams, and how their branches are scaled.")

@@ -9,12 +9,14 @@ import msgspec
 import numpy as np
 
 from initcli.choices import Loss
+from initcli.layers.experts import MixtureOfExperts
 from initcli.layers.flow import Mask
 from initcli.layers.preprocessing import Preprocessing
 from initcli.model import Model
 from initcli.parameter import Parameter
 from initcli.signal.attending import Scores, attention_heads, measured_attention
 from initcli.signal.cost import weights_room
+from initcli.signal.figures import RouterFigures
 from initcli.signal.first_loss import loss_of, measured_loss
 from initcli.signal.graph import Graph
 from initcli.signal.inputs import drawn_input, standard_normal
@@ -29,6 +31,7 @@ from initcli.signal.passes import (
     forwards,
 )
 from initcli.signal.program import Program
+from initcli.signal.routing import measured_routing
 from initcli.types import Array
 
 REACHED = 1e-4
@@ -51,6 +54,7 @@ class Draw(msgspec.Struct, frozen=True):
     """As in :class:`Signal`, as are the three before."""
     losses: dict[int, float]
     attention: dict[int, Scores]
+    routing: dict[int, RouterFigures]
 
 
 def one_draw(
@@ -79,6 +83,7 @@ def one_draw(
     sizes: dict[str, tuple[float, float]] = {}
     losses: dict[int, float] = {}
     attention: dict[int, Scores] = {}
+    routing: dict[int, RouterFigures] = {}
     with np.errstate(all="ignore"):
         for index, (step, (output, *_)) in enumerate(forwards(built, tensors, about)):
             if np.issubdtype(output.dtype, np.floating):
@@ -87,6 +92,11 @@ def one_draw(
                     value = measured_loss(step, output, kind)
                     if math.isfinite(value):
                         losses[index] = value
+            if isinstance(step.layer, MixtureOfExperts):
+                weights = {name: about.values(p) for name, p in step.weights.items()}
+                routed = measured_routing(step, weights, tensors[step.inputs[0]])
+                if routed is not None:
+                    routing[index] = routed
             if attention_heads(step) is not None:
                 weights = {name: about.values(p) for name, p in step.weights.items()}
                 flow = flow_of(step, weights, tensors, about)
@@ -126,7 +136,7 @@ def one_draw(
                         sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
             advance()
     measured = outputs, gradients, sizes, about.hidden, differences, dimensions, onsets, reaches
-    return Draw(*measured, losses, attention)
+    return Draw(*measured, losses, attention, routing)
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:

@@ -217,12 +217,50 @@ class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
         return (min(medians), max(medians)) if len(medians) > 1 else None
 
 
-def attention_figure(attention: AttentionSignal, name: str) -> float | None:
-    """One of its figures, measured or else predicted."""
-    measured: Spread | None = getattr(attention, name)
+class RouterFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How evenly a router spreads tokens over experts."""
+
+    entropy: Annotated[
+        float,
+        Meta(
+            description="Entropy of the experts' shares of the tokens as a fraction of ln n for n "
+            "experts: 1 is even, 0 a single expert."
+        ),
+    ]
+    busiest: Annotated[
+        float, Meta(description="Largest share of the tokens, relative to an even one.")
+    ]
+
+
+class RouterSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """How evenly one call of a mixture of experts spreads tokens, measured and predicted."""
+
+    layer: Annotated[str, Meta(description="Name of the layer.")]
+    call: Annotated[int, Meta(description="Number of earlier calls of the same layer.")]
+    experts: Annotated[int, Meta(description="Number of experts.")]
+    top_k: Annotated[int, Meta(description="Number of experts that each token takes.")]
+    entropy: Annotated[
+        Spread | None,
+        Meta(
+            description="Entropy of the experts' shares of the tokens as a fraction of ln n for n "
+            "experts: 1 is even, 0 a single expert."
+        ),
+    ]
+    busiest: Annotated[
+        Spread | None, Meta(description="Largest share of the tokens, relative to an even one.")
+    ]
+    predicted: Annotated[
+        RouterFigures | None,
+        Meta(description="The same from the distributions; null where no theory applies."),
+    ]
+
+
+def call_figure(call: AttentionSignal | RouterSignal, name: str) -> float | None:
+    """One of the figures of a call, measured or else predicted."""
+    measured: Spread | None = getattr(call, name)
     if measured is not None:
         return measured.median
-    predicted: float | None = getattr(attention.predicted, name, None)
+    predicted: float | None = getattr(call.predicted, name, None)
     return predicted
 
 
@@ -248,6 +286,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
     tensors: tuple[TensorSignal, ...] = ()
     losses: tuple[FirstLoss, ...] = ()
     attention: tuple[AttentionSignal, ...] = ()
+    routers: tuple[RouterSignal, ...] = ()
     notes: tuple[str, ...] = ()
     input_rms: Mapping[int, float] = {}
     differences: Mapping[int, float] = {}
@@ -305,6 +344,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
             layers=tuple(layer for layer in self.layers if wanted(layer.name)),
             tensors=tuple(tensor for tensor in self.tensors if wanted(tensor.path)),
             attention=tuple(each for each in self.attention if wanted(each.layer)),
+            routers=tuple(each for each in self.routers if wanted(each.layer)),
         )
 
     @property

@@ -40,6 +40,7 @@ from initcli.signal.planning import (
     planned,
 )
 from initcli.signal.program import Program, program
+from initcli.signal.routing import router_signals
 from initcli.signal.rules.base import Weight
 from initcli.signal.theory import (
     Measured,
@@ -128,6 +129,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     with threadpool_limits(1, "blas"):
         expected = predictions(built)
         attention = attention_signals(built, {}, expected.attended)
+        routers = router_signals(built, {}, expected.routed)
     layers = _layers(built, nothing, nothing, expected.steps)
     return Signal(
         model=model,
@@ -138,6 +140,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
         sums=expected.sums,
         losses=first_losses(built, expected.logits, {}, loss),
         attention=attention,
+        routers=routers,
         notes=(
             *assumptions(built),
             *notes_of_left_out(expected.left_out),
@@ -206,6 +209,7 @@ def _gathered(
     if theory:
         expected = predictions(built, measured, _moments, fields)
     attention = {i: [d.attention[i] for d in taken if i in d.attention] for i in indices}
+    routing = {i: [d.routing[i] for d in taken if i in d.routing] for i in indices}
     shares = {tensor: max(draw.hidden[tensor] for draw in taken) for tensor in taken[0].hidden}
     layers = _layers(built, outputs, gradients, expected.steps)
     losses = {i: Spread.of([d.losses[i] for d in taken if i in d.losses]) for i in indices}
@@ -225,6 +229,7 @@ def _gathered(
         tensors=tuple(_tensors(model, taken)),
         losses=first_losses(built, expected.logits, losses, loss),
         attention=attention_signals(built, attention, expected.attended),
+        routers=router_signals(built, routing, expected.routed),
         notes=(
             *notes,
             *notes_of_left_out(expected.left_out),

@@ -31,6 +31,7 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Pull,
+    Routed,
     Weight,
     rule_of,
 )
@@ -101,8 +102,8 @@ class Predicted(NamedTuple):
     """Predictions of all steps.
 
     ``left_out`` are the layers that take more memory than allowed. By the number of the step,
-    ``attended`` are the scores of attention, ``logits`` those of outputs, and ``sums`` what
-    activations take.
+    ``attended`` are the scores of attention, ``logits`` those of outputs, ``sums`` what
+    activations take, and ``routed`` the logits of routers.
     """
 
     steps: list[Prediction]
@@ -110,6 +111,7 @@ class Predicted(NamedTuple):
     attended: Mapping[int, Attended] = {}
     logits: Mapping[int, Logits] = {}
     sums: Mapping[int, Sums] = {}
+    routed: Mapping[int, Routed] = {}
 
 
 Moments = Callable[[Parameter], Weight | None]
@@ -136,10 +138,13 @@ def predictions(
     forwards: list[Prediction] = []
     attended: dict[int, Attended] = {}
     sums: dict[int, Sums] = {}
+    routed: dict[int, Routed] = {}
     for index, step in enumerate(program.steps):
         expected = theory.take(step)
         if expected is not None and expected.attended is not None:
             attended[index] = expected.attended
+        if expected is not None and expected.routed is not None:
+            routed[index] = expected.routed
         if (taken := Sums.of(expected)) is not None:
             sums[index] = taken
         pulls.append(None if expected is None else expected.pull)
@@ -154,7 +159,7 @@ def predictions(
         )
         for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
-    return Predicted(found, tuple(theory.left_out), attended, theory.logits(), sums)
+    return Predicted(found, tuple(theory.left_out), attended, theory.logits(), sums, routed)
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:

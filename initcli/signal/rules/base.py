@@ -118,13 +118,26 @@ class Attended(NamedTuple):
     uneven: float
 
 
+class Routed(NamedTuple):
+    """Correlations of the logits of a router: of two examples, of two positions, of both.
+
+    ``uneven`` is the variance of the squared sizes of experts' kernels, relative to their mean.
+    """
+
+    examples: float
+    positions: float
+    both: float
+    uneven: float
+
+
 class Expected(NamedTuple):
     """What theory expects of a layer's first output, and how gradients pass back.
 
     ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
     layer's further outputs, where theory covers them, ``attended`` the scores of attention, and
     ``sums`` what the last activation takes, where that is a function of single entries. ``kernel``
-    gives the mean square of the gradient of its kernel or table.
+    gives the mean square of the gradient of its kernel or table. ``routed`` are the logits of a
+    router.
     """
 
     output: Field
@@ -134,6 +147,7 @@ class Expected(NamedTuple):
     attended: Attended | None = None
     kernel: KernelPull | None = None
     sums: Field | None = None
+    routed: Routed | None = None
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
         """What another step makes of the output."""

@@ -17,6 +17,7 @@ from initcli.signal.rules.base import (
     Expected,
     Gradient,
     NoTheory,
+    Routed,
     Rule,
     affine,
     connected,
@@ -71,7 +72,10 @@ class MixtureRule(Rule):
             to_gate, to_up = inside.times(up.output.moments), inside.times(gate.output.moments)
             return [back.plus(*gate.pull(to_gate)).plus(*up.pull(to_up))]
 
-        return Expected(output, pull)
+        shares = logits.second / max(float(logits.second.sum()), 1e-300)
+        correlations = (logits.ratios * shares).reshape(3, -1).sum(1).tolist()
+        routed = Routed(*correlations, (weights["router"].kurtosis - 1) / d)
+        return Expected(output, pull, routed=routed)
 
 
 class _Weighing(NamedTuple):
