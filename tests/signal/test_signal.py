@@ -354,6 +354,7 @@ def test_json_has_the_documented_keys() -> None:
         "verdict",
         "losses",
         "attention",
+        "routers",
         "residuals",
         "notes",
     ]

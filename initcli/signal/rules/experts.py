@@ -73,8 +73,9 @@ class MixtureRule(Rule):
             return [back.plus(*gate.pull(to_gate)).plus(*up.pull(to_up))]
 
         shares = logits.second / max(float(logits.second.sum()), 1e-300)
-        correlations = (logits.ratios * shares).reshape(3, -1).sum(1).tolist()
-        routed = Routed(*correlations, (weights["router"].kurtosis - 1) / d)
+        correlations = (logits.ratios * shares).reshape(3, -1).sum(1)
+        examples, positions, both = map(float, correlations)
+        routed = Routed(examples, positions, both, (weights["router"].kurtosis - 1) / d)
         return Expected(output, pull, routed=routed)
 
 
