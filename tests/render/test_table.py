@@ -17,6 +17,7 @@ import initcli
 from initcli.model import Model
 from initcli.render.outline import Fold, Row, outline, shown_parameters
 from initcli.render.table import summary_table
+from initcli.reports.summary import TABLE_COLUMNS
 from support.paths import SAMPLES
 
 
@@ -39,7 +40,11 @@ def test_a_constant_takes_one_line_and_other_tensors_more() -> None:
     lines = capture.get().splitlines()
     assert "  bias (8,)  Constant(value=0.4)  constant 0.4" in lines
     assert len(lines) == 3 + 7 + 5 * 3 + 5 * 1 + 2
-    assert lines[1].split() == ["tensor", "mean", "std", "min", "max", "histogram"]
+    assert lines[1].split() == [
+        "tensor",
+        *(str(each.heading) for each in TABLE_COLUMNS),
+        "histogram",
+    ]
 
 
 def test_a_constant_of_which_a_part_is_drawn_says_so() -> None:
