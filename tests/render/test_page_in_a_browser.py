@@ -376,6 +376,7 @@ def test_light_and_dark_are_what_is_asked_for(gallery: Path, opened: Opener) -> 
     assert brightness(colors["light"]) > 200 > 60 > brightness(colors["dark"])
     page.get_by_label("light").check()
     wait_until(page, f"{ground} === '{colors['light']}'")
+    page.wait_for_timeout(500)  # The browser stores the choice in another process.
     page.reload()
     wait_until(page, f"{ground} === '{colors['light']}'")
     page.get_by_label("auto").check()
