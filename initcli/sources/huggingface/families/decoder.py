@@ -101,7 +101,7 @@ class Decoder(Family):
 
     def prefix(self, head: str) -> str:
         """What the names of the body's modules begin with, in the class with that end."""
-        if head == "Model":
+        if head in ("Model", "TextModel"):
             return ""
         if head == "ForQuestionAnswering" and self.question_prefix:
             return f"{self.question_prefix}."

@@ -23,9 +23,6 @@ class AriaText(Experts):
     shared = "shared_experts"
     shared_key = "moe_num_shared_experts"
 
-    def prefix(self, head: str) -> str:
-        return super().prefix(head.removeprefix("Text"))
-
     def add_head(self, head: str) -> None:
         super().add_head(head.removeprefix("Text"))
 

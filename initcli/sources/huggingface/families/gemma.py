@@ -24,9 +24,6 @@ class Layered(Decoder):
     pattern: ClassVar[int]
     """Of so many blocks, one sees all tokens."""
 
-    def prefix(self, head: str) -> str:
-        return super().prefix(head.removeprefix("Text"))
-
     def embeddings(self) -> None:
         super().embeddings()
         size = self.layer_size

@@ -222,9 +222,6 @@ class Qwen35(Gated):
     model_types = ("qwen3_5_text",)
     heads = ("ForCausalLM", "TextModel", "ForSequenceClassification")
 
-    def prefix(self, head: str) -> str:
-        return super().prefix(head.removeprefix("Text"))
-
 
 class Qwen35Moe(Qwen35, Qwen3Next):
     """The text model of Qwen 3.5 with experts. 2026."""

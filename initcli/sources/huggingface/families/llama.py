@@ -97,9 +97,6 @@ class Gemma3(Gemma2):
     heads = ("ForCausalLM", "TextModel", "TextForSequenceClassification")
     has_qk_norm = True
 
-    def prefix(self, head: str) -> str:
-        return super().prefix(head.removeprefix("Text"))
-
     def add_head(self, head: str) -> None:
         super().add_head(head.removeprefix("Text"))
 

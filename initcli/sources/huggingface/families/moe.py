@@ -343,9 +343,6 @@ class Llama4(Experts):
     shared = "shared_expert"
     shared_key = ""
 
-    def prefix(self, head: str) -> str:
-        return super().prefix(head.removeprefix("Text"))
-
     def is_mixture(self, index: int) -> bool:
         if not self.config.is_null("moe_layers"):
             return index in self.config.numbers("moe_layers")

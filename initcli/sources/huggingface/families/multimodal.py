@@ -23,9 +23,6 @@ class Glm4vText(Glm4):
     qkv_bias = True
     head_dim_key = ""
 
-    def prefix(self, head: str) -> str:
-        return super().prefix(head.removeprefix("Text"))
-
 
 class Glm4vMoeText(Glm4Moe):
     """The language model of GLM 4.5V."""
@@ -35,9 +32,6 @@ class Glm4vMoeText(Glm4Moe):
     heads = ("TextModel",)
     has_qk_norm = False
     head_dim_key = ""
-
-    def prefix(self, head: str) -> str:
-        return super().prefix(head.removeprefix("Text"))
 
 
 class Glm4vVision(Family):
@@ -206,9 +200,6 @@ class MllamaText(Decoder):
     heads = ("TextModel", "ForCausalLM")
     qkv_bias = out_bias = False
     head_dim_key = ""
-
-    def prefix(self, head: str) -> str:
-        return super().prefix(head.removeprefix("Text"))
 
     def embeddings(self) -> None:
         padding = self.config.index("pad_token_id", self.num_rows)
