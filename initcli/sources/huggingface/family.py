@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from initcli.registry import import_modules, known
 from initcli.sources.huggingface.config import Config
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.model_types import ModelType, known_model_types
 from initcli.sources.huggingface.modules import Modules
-from initcli.sources.huggingface.stack import NotComputed, Stack
+from initcli.sources.huggingface.stack import Stack
 from initcli.types import Size
 
 MAX_TOKENS = 512

@@ -27,10 +27,11 @@ from initcli.model import BuiltLayer, Model
 from initcli.parameter import Parameter
 from initcli.sources.building import build
 from initcli.sources.huggingface.config import Config
+from initcli.sources.huggingface.entries import NotComputed, unrolled
 from initcli.sources.huggingface.family import Family, known_families
 from initcli.sources.huggingface.left_out import left_out
 from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
-from initcli.sources.huggingface.stack import NotComputed, Stack, unrolled
+from initcli.sources.huggingface.stack import Stack
 from initcli.types import Dtype
 
 _LINE = 92
@@ -60,10 +61,18 @@ def described(document: Document, seed: int | None) -> Model:
         raise document.invalid(declared.family.config.errors) from None
 
 
-def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The data of a spec that computes what the class of a described model does, and notes on it.
+class Computed(NamedTuple):
+    """The data of a spec that computes what the class of a described model does."""
 
-    Its blocks are repeated ones. Every initializer is that of the described tensor.
+    spec: dict[str, Any]
+    """Its blocks are repeated ones. Every initializer is that of the described tensor."""
+    notes: tuple[str, ...]
+    placeholders: tuple[str, ...]
+    """Notes on weights whose initializer no spec can write."""
+
+
+def spec_of(model: Model) -> Computed:
+    """What the class of a described model computes.
 
     Raises:
         SignalError: no layer describes a part of the class.
@@ -87,7 +96,8 @@ def spec_of(model: Model) -> tuple[dict[str, Any], tuple[str, ...]]:
     if family.config.errors:
         raise document.invalid(family.config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
-    return spec, (*stack.notes, *left_out(family.config, family.num_tokens))
+    notes = (*stack.notes, *left_out(family.config, family.num_tokens))
+    return Computed(spec, notes, tuple(stack.placeholders))
 
 
 def _with_signal() -> str:
@@ -145,8 +155,11 @@ def computed(model: Model) -> Model:
         SignalError: no layer describes a part of the class.
         InvalidSpec: a value of the configuration is wrong.
     """
-    spec, notes = spec_of(model)
-    spec["layers"] = unrolled(spec["layers"])
+    spec, notes, _ = spec_of(model)
+    spec["layers"] = entries = unrolled(spec["layers"])
+    for entry in entries:
+        # What is not computed needs no weights, and a spec cannot fill some of them.
+        entry.pop("parameters", None)
     document = model.document
     built = build(Document(document.file, "", spec, dict))
     loss = "cross_entropy" if model.name.endswith(_CLASSIFYING) else None

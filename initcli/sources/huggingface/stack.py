@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from initcli.initializers import Initializer
-from initcli.initializers.given import Parts
-from initcli.sources.describe import written
-from initcli.sources.huggingface.modules import ONE, ZERO, Module, Tensor
-
-Entry = dict[str, Any]
+from initcli.sources.huggingface.entries import Entries, Entry, NotComputed
+from initcli.sources.huggingface.modules import ONE, Tensor
 
 _APPROXIMATE = {"type": "gelu", "approximate": True}
 _ACTIVATIONS: Mapping[str, Any] = {
@@ -39,10 +34,6 @@ _ACTIVATIONS: Mapping[str, Any] = {
 """The library's activations that a layer has, as a spec writes them."""
 
 
-class NotComputed(Exception):
-    """A part of the model that no layer describes."""
-
-
 class Heads(NamedTuple):
     """The heads of attention: how many of queries, how many of keys and values, and their size."""
 
@@ -51,81 +42,14 @@ class Heads(NamedTuple):
     size: int
 
 
-class Stack:
-    """The entries of a spec, each of which uses tensors of the described modules.
+class Stack(Entries):
+    """The layers of a spec that compute what described modules do.
 
-    A method adds what one module or operation computes, and returns the name of its output. Names
-    are the library's. Within a block they are relative to it, and ``input`` is what flows in.
+    A method adds what one module or operation computes, and returns the name of its output.
     """
 
-    def __init__(self, modules: list[Module]) -> None:
-        self.entries: list[Entry] = []
-        self.notes: dict[str, None] = {}
-        self._tensors = {
-            f"{module.name}.{name}".removeprefix("."): tensor
-            for module in modules
-            for name, tensor in module.tensors.items()
-        }
-        self._unused = dict.fromkeys(self._tensors)
-        self._prefix = ""
-        """What names of modules and entries begin with."""
-        self._scope = ""
-        """What names of modules begin with, within a block its own name."""
-        self._table = ""
-        self.steps = 0
-        """The number of positions of the stream."""
-
-    @contextmanager
-    def within(self, name: str) -> Iterator[None]:
-        """Put a name before those of modules and entries that follow; none for an empty name."""
-        outer = self._prefix
-        self._prefix = self._scope = f"{outer}{name}." if name else outer
-        yield
-        self._prefix = self._scope = outer
-
-    @contextmanager
-    def outside(self) -> Iterator[None]:
-        """Put no name before those of modules and entries that follow."""
-        outer, self._prefix, self._scope = self._prefix, "", ""
-        yield
-        self._prefix = self._scope = outer
-
-    @contextmanager
-    def block(self, scope: str, index: int, takes: str) -> Iterator[None]:
-        """Add what follows as a block; one that equals the block before repeats it.
-
-        The first of others that follow has its number in its name.
-        """
-        outer, scope = self.entries, f"{self._prefix}{scope}"
-        self.entries, self._scope = [], f"{scope}.{index}."
-        yield
-        last = outer[-1] if outer else {}
-        if last.get("name") == takes and last.get("layers") == self.entries:
-            last["repeat"] += 1
-        else:
-            inputs = {} if last.get("name") == takes else {"inputs": takes}
-            name = f"{scope}.{index}" if index else scope
-            outer.append({"name": name, **inputs, "repeat": 1, "layers": self.entries})
-        self.entries, self._scope = outer, self._prefix
-
-    def __contains__(self, name: str) -> bool:
-        """Whether there is a tensor, or a module with tensors, of that name."""
-        full = f"{self._scope}{name}"
-        return full in self._tensors or f"{full}.weight" in self._tensors
-
-    @property
-    def last(self) -> str:
-        """The name of the output that was added last."""
-        name: str = self.entries[-1]["name"]
-        return name
-
-    def add(self, type_: str, name: str, takes: str | list[str] = "", **arguments: Any) -> str:
-        """Add a layer."""
-        inputs = {"inputs": takes} if takes else {}
-        if self._scope == self._prefix:
-            name = f"{self._prefix}{name}"
-        self.entries.append({"type": type_, "name": name, **inputs, **arguments})
-        return name
+    steps = 0
+    """The number of positions of the stream."""
 
     def tokens(self, steps: int, name: str = "tokens") -> str:
         """Add an input: so many tokens."""
@@ -134,27 +58,21 @@ class Stack:
 
     def embedding(self, name: str, takes: str) -> str:
         """Add a table of vectors."""
-        table = self._tensor(f"{name}.weight")
+        table = self.tensor(f"{name}.weight")
         rows, width = table.shape
         # The row of the padding, which no drawn token need be, is left as the others are.
-        filled = self._filled(table.initializer)
+        filled = self.filled(table.initializer)
         kind = "Embedding"
         if f"{self._prefix}{name}" == self._table:
             kind = "ReversibleEmbedding"
         sizes = {"input_dim": rows, "output_dim": width}
         return self.add(kind, name, takes, **sizes, embeddings_initializer=filled)
 
-    def again(self, name: str, table: str, takes: str) -> str:
-        """Look up vectors in a table that was added."""
-        name = f"{self._prefix}{name}"
-        self.entries.append({"call": table, "name": name, "inputs": takes})
-        return name
-
     def positions(self, name: str, takes: str) -> str:
         """Add a table with a vector for each position, and the sum of both."""
-        is_module = f"{self._scope}{name}.weight" in self._tensors
-        table = self._tensor(f"{name}.weight" if is_module else name)
-        sizes = {"sequence_length": table.shape[-2], "initializer": self._filled(table.initializer)}
+        weight = f"{name}.weight"
+        table = self.tensor(weight if weight in self else name)
+        sizes = {"sequence_length": table.shape[-2], "initializer": self.filled(table.initializer)}
         vectors = self.add("PositionEmbedding", name, takes, **sizes)
         return self.sum(f"{name}.sum", takes, vectors)
 
@@ -172,17 +90,17 @@ class Stack:
         kernel, bias = self._projection(name)
         outputs, _, *size = kernel.shape
         arguments: Entry = {"activation": self.activation(activation)} if activation else {}
-        arguments |= {"kernel_initializer": self._filled(kernel.initializer)}
+        arguments |= {"kernel_initializer": self.filled(kernel.initializer)}
         if bias is None:
             arguments["use_bias"] = False
         else:
-            arguments["bias_initializer"] = self._filled(bias.initializer)
+            arguments["bias_initializer"] = self.filled(bias.initializer)
         kind = f"Conv{len(size)}D"
         return self.add(kind, name, takes, filters=outputs, kernel_size=size, **how, **arguments)
 
     def causal_convolution(self, name: str, takes: str, activation: str = "") -> str:
         """Add a convolution of each channel over the positions up to each."""
-        channels = self._tensor(f"{name}.weight").shape[0]
+        channels = self.tensor(f"{name}.weight").shape[0]
         how: dict[str, Any] = {"groups": channels, "padding": "causal"}
         return self.convolution(name, takes, activation=activation, **how)
 
@@ -192,22 +110,22 @@ class Stack:
             raise NotComputed("an image that is smaller than a patch")
         self.steps = steps
         cut = self.convolution(name, takes, strides=list(patch))
-        width = self._tensor(f"{name}.weight").shape[0]
+        width = self.tensor(f"{name}.weight").shape[0]
         return self.add("Reshape", f"{name}.flat", cut, target_shape=[steps, width])
 
     def token(self, name: str, takes: str, count: int = 1) -> str:
         """Put so many learned tokens of a tensor before the others."""
-        tensor = self._tensor(name)
+        tensor = self.tensor(name)
         for index in range(count):
             label = f"{name}.{index}" if index else name
-            filled = self._filled(tensor.initializer)
+            filled = self.filled(tensor.initializer)
             takes = self.add("ClassToken", label, takes, token_initializer=filled)
         self.steps += count
         return takes
 
     def layer_scale(self, name: str, takes: str) -> str:
         """Add a learned factor of each channel, which starts as a constant."""
-        scale = self._tensor(name)
+        scale = self.tensor(name)
         value = scale.initializer.arguments["value"]
         sizes = {"init_values": value, "projection_dim": scale.shape[-1]}
         return self.add("LayerScale", name, takes, **sizes)
@@ -228,9 +146,9 @@ class Stack:
         kernel, bias = self._projection(name)
         arguments = {"activation": self.activation(activation)} if activation else {}
         arguments |= {"use_bias": bias is not None}
-        arguments |= {"kernel_initializer": self._filled(kernel.initializer)}
+        arguments |= {"kernel_initializer": self.filled(kernel.initializer)}
         if bias is not None:
-            arguments |= {"bias_initializer": self._filled(bias.initializer)}
+            arguments |= {"bias_initializer": self.filled(bias.initializer)}
         label = f"{name}.{part}" if part else name
         return self.add("Dense", label, takes, units=units or self.outputs(name), **arguments)
 
@@ -257,8 +175,7 @@ class Stack:
         if not kind:
             plain = {"scale": False, "center": False, "epsilon": epsilon}
             return self.add("LayerNormalization", name, takes, **plain)
-        scale = self._tensor(f"{name}.weight").initializer
-        bias = self._tensors.get(f"{self._scope}{name}.bias")
+        scale = self.tensor(f"{name}.weight").initializer
         value = scale.arguments.get("value") if isinstance(scale, type(ONE)) else None
         if value is None:
             raise NotComputed(f"'{name}', whose scale is no constant")
@@ -267,9 +184,7 @@ class Stack:
         )
         if kind == "RMSNorm":
             return self.add("RMSNormalization", name, takes, epsilon=epsilon, **filled)
-        if bias is not None:
-            self._tensor(f"{name}.bias")
-        center = {} if bias is not None else {"center": False}
+        center = {} if self.use(f"{name}.bias") else {"center": False}
         return self.add("LayerNormalization", name, takes, epsilon=epsilon, **center, **filled)
 
     def attention(
@@ -297,7 +212,7 @@ class Stack:
             parts = self.projections(names, takes, heads, source)
             return self.dense(out, self.attend(name, *parts, heads, causal=causal))
         filled = {
-            f"{role}_initializer": self._filled(kernel.initializer)
+            f"{role}_initializer": self.filled(kernel.initializer)
             for role, (kernel, _) in zip(
                 ("query", "key", "value", "output"), (query, key, value, output), strict=True
             )
@@ -397,11 +312,18 @@ class Stack:
             takes = self.add("Cropping1D", f"{name}.others", takes, cropping=[skipped, 0])
         return self.add("GlobalAveragePooling1D", f"{name}.mean", takes)
 
-    def unknown(self, name: str, takes: str | list[str], what: str, width: int) -> str:
-        """Add what no layer describes, with an output of that width: the signal ends there."""
+    def unknown(
+        self, name: str, takes: str | list[str], what: str, shape: Sequence[int], *modules: str
+    ) -> str:
+        """Add what no layer describes, with an output of that shape: the signal ends there.
+
+        It holds the tensors of the modules.
+        """
         kind = "".join(word.capitalize() for word in what.split())
-        self.notes[f"no layer describes a {what}: the signal behind it is not known"] = None
-        return self.add("Opaque", name, takes, kind=kind, output_shape=[self.steps, width])
+        self.notes[f"no layer describes a {what}: the signal after it is not known"] = None
+        held = [weight for module in modules for weight in self.weights(module)]
+        sizes = list(shape)
+        return self.add("Opaque", name, takes, kind=kind, output_shape=sizes, parameters=held)
 
     def experts(
         self,
@@ -415,20 +337,20 @@ class Stack:
         **how: Any,
     ) -> str:
         """Add a mixture of experts, each of which is gated if ``into`` is a packed projection."""
-        up, down = (self._tensor(f"{name}.{each}") for each in (into, "down_proj"))
+        up, down = (self.tensor(f"{name}.{each}") for each in (into, "down_proj"))
         weight, bias = self._projection(router)
         filled = {
-            "kernel_initializer": self._filled(up.initializer),
-            "down_initializer": self._filled(down.initializer),
-            "router_initializer": self._filled(weight.initializer),
+            "kernel_initializer": self.filled(up.initializer),
+            "down_initializer": self.filled(down.initializer),
+            "router_initializer": self.filled(weight.initializer),
         }
         if filled["down_initializer"] == filled["kernel_initializer"]:
             del filled["down_initializer"]
         if bias is not None:
-            filled |= {"use_bias": True, "router_bias_initializer": self._filled(bias.initializer)}
+            filled |= {"use_bias": True, "router_bias_initializer": self.filled(bias.initializer)}
             for each in (into, "down_proj"):
-                filled["bias_initializer"] = self._filled(
-                    self._tensor(f"{name}.{each}_bias").initializer
+                filled["bias_initializer"] = self.filled(
+                    self.tensor(f"{name}.{each}_bias").initializer
                 )
         defaults = {"scoring": "softmax", "normalize": True, "scale": 1.0}
         own = {key: value for key, value in how.items() if value != defaults.get(key)}
@@ -457,93 +379,17 @@ class Stack:
         """Add a multiplication, unless by 1."""
         return takes if factor == 1 else self.add("Rescaling", name, takes, scale=factor)
 
-    def tied(self, name: str, table: str, takes: str) -> str:
-        """Add a projection whose weight is a table, which was added."""
-        name = f"{self._prefix}{name}"
-        self.entries.append({"call": table, "name": name, "inputs": takes, "reverse": True})
-        return name
-
-    def will_tie(self, table: str) -> None:
-        """Say that a table, which is not yet added, is also the head's weight."""
-        self._table = f"{self._prefix}{table}"
-
-    def leave_out(self, name: str, what: str) -> None:
-        """Leave out a module or a tensor, with a note that says what it would do."""
-        if self.use(name):
-            self.notes[f"the signal leaves out {what}"] = None
-
-    def use(self, name: str) -> bool:
-        """Say that the tensors of a module, or one tensor, need no entry; False without any."""
-        full = f"{self._scope}{name}"
-        paths = [path for path in self._unused if path == full or path.startswith(f"{full}.")]
-        for path in paths:
-            del self._unused[path]
-        return bool(paths)
-
     def activation(self, name: str) -> Any:
         """An activation of the library as a spec writes it."""
         if name not in _ACTIVATIONS:
             raise NotComputed(f"the activation '{name}'")
         return _ACTIVATIONS[name]
 
-    def finished(self) -> list[Entry]:
-        """The entries.
-
-        Raises:
-            NotComputed: no entry uses a tensor.
-        """
-        if self._unused:
-            raise NotComputed(f"'{next(iter(self._unused))}'")
-        return self.entries
-
     def _projection(self, name: str) -> tuple[Tensor, Tensor | None]:
         """The kernel and the bias of a projection."""
-        kernel = self._tensor(f"{name}.weight")
-        bias = self._tensors.get(f"{self._scope}{name}.bias")
-        return kernel, None if bias is None else self._tensor(f"{name}.bias")
-
-    def _tensor(self, name: str) -> Tensor:
-        path = f"{self._scope}{name}"
-        self._unused.pop(path, None)
-        if path not in self._tensors:
-            raise NotComputed(f"a model without '{path}'")
-        return self._tensors[path]
-
-    def _filled(self, initializer: Initializer) -> Any:
-        """An initializer as a spec writes it; where the padding has its own, that of the others."""
-        if isinstance(initializer, Parts):
-            initializer = initializer.boxes[0].initializer
-        return "zeros" if initializer == ZERO else written(initializer)
+        kernel = self.tensor(f"{name}.weight")
+        bias = f"{name}.bias"
+        return kernel, self.tensor(bias) if bias in self else None
 
     def _constant(self, value: float) -> Any:
         return "zeros" if value == 0 else {"type": "Constant", "value": value}
-
-
-def unrolled(entries: list[Entry]) -> list[Entry]:
-    """The entries with every block written out, its layers named as the library names them."""
-    found: list[Entry] = []
-    outputs: dict[str, str] = {}
-    for entry in entries:
-        if "layers" not in entry:
-            found.append(_renamed(entry, "", outputs))
-            continue
-        scope, _, number = entry["name"].rpartition(".")
-        if not number.isdecimal():
-            scope, number = entry["name"], "0"
-        before = outputs.get(takes := entry.get("inputs", ""), takes) or found[-1]["name"]
-        for index in range(int(number), int(number) + entry["repeat"]):
-            inside = f"{scope}.{index}."
-            names = {**outputs, "input": before}
-            names |= {each["name"]: inside + each["name"] for each in entry["layers"]}
-            found += (_renamed(each, inside, names) for each in entry["layers"])
-            before = found[-1]["name"]
-        outputs[entry["name"]] = before
-    return found
-
-
-def _renamed(entry: Entry, scope: str, names: Mapping[str, str]) -> Entry:
-    """The entry with its scope before its name, and other names for what it takes."""
-    takes = entry.get("inputs", [])
-    listed = [takes] if isinstance(takes, str) else takes
-    inputs = [names.get(each, each) for each in listed]
-    return {**entry, "name": scope + entry["name"]} | ({"inputs": inputs} if inputs else {})

@@ -19,8 +19,8 @@ def spec_text(model: Model) -> str:
     Raises:
         SignalError: no layer describes a part of the model.
     """
-    spec, notes = spec_of(model)
-    lines = [f"# {note}" for note in notes]
+    spec, notes, placeholders = spec_of(model)
+    lines = [f"# {note}" for note in (*notes, *placeholders)]
     lines += [f"{key}: {_flow(value)}" for key, value in spec.items() if key != "layers"]
     return "\n".join([*lines, "layers:", *_entries(spec["layers"], "  ")]) + "\n"
 

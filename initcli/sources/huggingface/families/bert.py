@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor
-from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
+from initcli.sources.huggingface.stack import Heads, Stack
 
 LANGUAGE_HEADS = ("ForMaskedLM", "ForPreTraining", "LMHeadModel", "ForCausalLM")
 """Ends of names of classes with a head over the vocabulary."""

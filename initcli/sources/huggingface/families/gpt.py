@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import BEFORE, Decoder, NormKind, Norms
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
-from initcli.sources.huggingface.stack import NotComputed, Stack
+from initcli.sources.huggingface.stack import Stack
 
 
 class _Gpt(Decoder):

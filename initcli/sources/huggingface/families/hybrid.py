@@ -11,6 +11,7 @@ import numpy as np
 
 from initcli.initializers import Initializer, RandomUniform
 from initcli.initializers.given import Mapped, Values
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import Decoder, Norms
 from initcli.sources.huggingface.families.grouped import Grouped
 from initcli.sources.huggingface.families.mamba import (
@@ -21,7 +22,7 @@ from initcli.sources.huggingface.families.mamba import (
 )
 from initcli.sources.huggingface.families.moe import Experts, GraniteMoeShared, Qwen3Moe
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
-from initcli.sources.huggingface.stack import NotComputed, Stack
+from initcli.sources.huggingface.stack import Stack
 
 
 class Hybrid(Decoder):
@@ -184,8 +185,8 @@ class Gated(Hybrid):
     def compute_mixer(self, stack: Stack, takes: str) -> str:
         config, scope = self.config, "linear_attn"
         values = config.size("linear_num_value_heads") * config.size("linear_value_head_dim")
-        stack.use(scope)
-        return stack.unknown(scope, takes, "gated delta rule", self.width or values)
+        shape = (stack.steps, self.width or values)
+        return stack.unknown(scope, takes, "gated delta rule", shape, scope)
 
     def mixer(self) -> None:
         config, modules, width = self.config, self.modules, self.width

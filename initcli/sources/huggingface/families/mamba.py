@@ -37,10 +37,10 @@ def compute_scan(stack: Stack, scope: str, takes: str, inner: int) -> str:
     stream = stack.dense(f"{scope}.in_proj", takes, part="stream", units=inner)
     gate = stack.dense(f"{scope}.in_proj", takes, "silu", "gate", inner)
     stream = stack.causal_convolution(f"{scope}.conv1d", stream, "silu")
-    used = ("x_proj", "dt_proj", "A_log", "D", "dt_layernorm", "b_layernorm", "c_layernorm")
-    for name in used:
-        stack.use(f"{scope}.{name}")
-    stream = stack.unknown(f"{scope}.scan", stream, "selective scan", inner)
+    names = ("A_log", "D", "x_proj", "dt_proj", "dt_layernorm", "b_layernorm", "c_layernorm")
+    held = (f"{scope}.{name}" for name in names)
+    shape = (stack.steps, inner)
+    stream = stack.unknown(f"{scope}.scan", stream, "selective scan", shape, *held)
     return stack.dense(f"{scope}.out_proj", stack.product(f"{scope}.gated", stream, gate))
 
 
@@ -104,9 +104,9 @@ class StateSpace(Decoder):
         stream = stack.dense(name, takes, part="stream", units=channels)
         steps = stack.dense(name, takes, part="steps", units=heads)
         stream = stack.causal_convolution(f"{scope}.conv1d", stream, "silu")
-        for each in ("A_log", "D", "dt_bias"):
-            stack.use(f"{scope}.{each}")
-        stream = stack.unknown(f"{scope}.scan", [stream, steps], "selective scan", inner)
+        held = (f"{scope}.{name}" for name in ("A_log", "D", "dt_bias"))
+        both, shape = [stream, steps], (stack.steps, inner)
+        stream = stack.unknown(f"{scope}.scan", both, "selective scan", shape, *held)
         stream = stack.product(f"{scope}.gated", stream, gate)
         if self.has_mixer_norm:
             epsilon = config.number(self.epsilon_key) or 1e-5

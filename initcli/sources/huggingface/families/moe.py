@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from initcli.initializers import Initializer
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import AFTER, Decoder
 from initcli.sources.huggingface.families.llama import Granite
 from initcli.sources.huggingface.modules import ZERO, Tensor
-from initcli.sources.huggingface.stack import NotComputed, Stack
+from initcli.sources.huggingface.stack import Stack
 
 
 class Experts(Decoder):

@@ -9,11 +9,12 @@ import math
 from typing import Any, ClassVar
 
 from initcli.errors import quoted
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.families.seeing import Qwen2VlVision
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
-from initcli.sources.huggingface.stack import NotComputed, Stack
+from initcli.sources.huggingface.stack import Stack
 
 
 class Pair(Family):

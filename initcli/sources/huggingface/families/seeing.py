@@ -6,10 +6,11 @@ import math
 from typing import ClassVar
 
 from initcli.initializers import Constant
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.vision import Vit
 from initcli.sources.huggingface.family import MAX_TOKENS, Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
-from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
+from initcli.sources.huggingface.stack import Heads, Stack
 
 
 class Pixtral(Family):

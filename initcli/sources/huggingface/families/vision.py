@@ -6,9 +6,10 @@ import math
 from typing import ClassVar
 
 from initcli.initializers import Constant, Initializer, TruncatedNormal
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
-from initcli.sources.huggingface.stack import Heads, NotComputed, Stack
+from initcli.sources.huggingface.stack import Heads, Stack
 
 _AT_ZERO = "the biases of relative positions, which start at 0"
 
