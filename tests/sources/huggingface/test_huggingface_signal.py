@@ -208,4 +208,4 @@ def test_commands_say_where_the_signal_ends(tmp_path: Path, command: tuple[str, 
     file.write_text(json.dumps(FACTS["mamba"]["config"]))
     done = run(command[0], file, *([file] if command[0] == "compare" else []), command[1])
     assert done.returncode == 0
-    assert "no layer describes a selective scan: the signal behind it is not known" in done.stderr
+    assert "no layer describes a selective scan: the signal after it is not known" in done.stderr
