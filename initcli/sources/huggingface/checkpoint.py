@@ -1,4 +1,4 @@
-"""A checkpoint beside its configuration: the declared tensors with the values of a file."""
+"""The tensors that a configuration declares, with the values of a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _FILE = re.compile(r"(pytorch_)?model[\w.-]*\.(safetensors|bin)(\.index\.json)?"
 
 
 def is_of_library(file: str) -> bool:
-    """Whether the library writes the tensors of a model in files of that name."""
+    """Whether the library stores a model's tensors under that file name."""
     return _FILE.fullmatch(file) is not None
 
 
 def is_quantized(model: Model) -> bool:
-    """Whether the file has other tensors than the declared ones, which it packs."""
+    """Whether the checkpoint is quantized, so that its tensors are not the declared ones."""
     return bool(model.document.data.get("quantization_config"))
 
 
 def with_checkpoint(
     model: Model, checkpoint: Checkpoint, given: Mapping[str, StoredTensor]
 ) -> Model:
-    """The described model with the values of a file that has the library's names.
+    """The described model with the values of a file that uses the library's names.
 
-    What the configuration and the file say differently are the model's ``disagreements``. Tensors
-    of the file that are not declared are layers of their own behind the others.
+    Differences between the configuration and the file are the model's ``disagreements``.
+    Undeclared tensors of the file become layers after the others.
 
     Args:
-        model: what a configuration declares.
+        model: the model that a configuration declares.
         checkpoint: the tensors of the file.
-        given: tensors whose paths in the model are known.
+        given: tensors whose paths in the model are known, by path.
     """
     taken = {each.path for each in given.values()}
     tensors = [each for each in checkpoint.tensors if each.path not in taken]
@@ -60,7 +60,7 @@ def with_checkpoint(
 
 
 def has_any(held: Model, declared: Model) -> bool:
-    """Whether a model that is held to a file has any tensor of it."""
+    """Whether the file has any tensor of the declared model."""
     lacking = sum(each.kind in ("missing", "optional") for each in held.disagreements)
     return lacking < len(declared.parameters)
 
@@ -68,7 +68,7 @@ def has_any(held: Model, declared: Model) -> bool:
 def _with_remedies(
     model: Model, tensors: Sequence[StoredTensor], disagreements: Sequence[Disagreement]
 ) -> Iterator[Disagreement]:
-    """The disagreements, each with the change of the configuration that ends it, if one does."""
+    """The disagreements, each with the change of the configuration that resolves it, if any."""
     faults = {(each.kind, each.path) for each in disagreements}
     faults = {each for each in faults if each[0] not in ("optional", "untied")}
     found = fitting(model, tensors, frozenset(faults)) if faults else None
@@ -81,7 +81,7 @@ def _with_remedies(
 
 
 class _Holding:
-    """Declared parameters, held to the tensors of a file."""
+    """Compares declared parameters with the tensors of a file."""
 
     def __init__(
         self, model: Model, names: Names, partners: Partners, by_path: dict[str, StoredTensor]
@@ -101,7 +101,7 @@ class _Holding:
         )
 
     def _tie(self, name: str, first: str) -> None:
-        """Take the values of a tensor from its second name, where the first has none."""
+        """Take the values of a tied tensor from its second name if the file lacks the first."""
         other = self.by_path.pop(name, None)
         if other is None:
             return
@@ -112,9 +112,10 @@ class _Holding:
             self.extra.append(other)
 
     def held(self, parameter: Parameter) -> Parameter:
-        """The parameter with its values, or else none of its own.
+        """The parameter with its values, or with none if the file lacks it.
 
-        Values of another shape say nothing of its distribution.
+        A tensor of another shape replaces the declared one: its values do not have the declared
+        distribution.
         """
         path = parameter.path
         stored = self.by_path.get(path)

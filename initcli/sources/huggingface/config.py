@@ -22,9 +22,9 @@ _ACTIVATIONS = (
 
 
 class Config:
-    """A configuration: what its text says, and otherwise the defaults of its model type.
+    """The values of a configuration; for keys that it does not give, the model type's defaults.
 
-    A value that is wrong adds to ``errors``, and the default goes on in its place.
+    A wrong value is reported to ``errors``, and replaced by the default.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Config:
         self.errors.report(message, (*self.path, key), did_you_mean(model_type, known))
 
     def value(self, key: str) -> Any:
-        """The value as it stands."""
+        """The value of a key, unchecked."""
         return self.written(key)[1]
 
     def size(self, key: str, least: int = 1) -> int:
@@ -92,21 +92,21 @@ class Config:
         return bool(self.defaults.get(key))
 
     def refuse_flag(self, key: str, *, refused: bool = True) -> None:
-        """Report that the library's class is not covered with that value of a flag."""
+        """Report that this value of a flag is not covered."""
         if self.flag(key) == refused:
             path = (*self.path, self.written(key)[0])
             message = f"`{key}: {str(refused).lower()}` is not covered"
             self.errors.report(message, path, kind=NotCovered)
 
     def number(self, key: str) -> float:
-        """A number of at least 0, within bounds that no honest value reaches."""
+        """0, or a number from 1e-30 to 1e6."""
         value = self.value(key)
         if value == 0 and not isinstance(value, bool):
             return 0.0
         return self._bounded(key, "0, or ", 0.0)
 
     def positive(self, key: str) -> float:
-        """A number above 0, within bounds that no honest value reaches."""
+        """A number from 1e-30 to 1e6."""
         return self._bounded(key, "", 1.0)
 
     def _bounded(self, key: str, other: str, least: float) -> float:
@@ -142,7 +142,7 @@ class Config:
         return str(self._default(key, ""))
 
     def numbers(self, key: str, length: int | None = None, least: int = 0) -> tuple[int, ...]:
-        """A list of whole numbers of at least ``least``, of that length; empty for null."""
+        """A list of ``length`` whole numbers of at least ``least``; empty for null."""
         name, value = self.written(key)
         given = () if value is None else value
         is_list = isinstance(given, list | tuple) and all(
@@ -155,7 +155,7 @@ class Config:
         return ()
 
     def factors(self, key: str, length: int) -> tuple[float, ...]:
-        """A list of so many numbers above 0."""
+        """A list of ``length`` numbers from 1e-30 to 1e6."""
         name, value = self.written(key)
         is_list = isinstance(value, list | tuple) and len(value) == length
         if is_list and all(type(x) in (int, float) and 1e-30 <= x <= 1e6 for x in value):
@@ -172,7 +172,7 @@ class Config:
         return 0
 
     def most(self, key: str) -> int:
-        """The largest value of a mapping to whole numbers of at least 1."""
+        """The largest value of a mapping whose values are whole numbers of at least 1."""
         name, value = self.written(key)
         values: list[int] = list(value.values()) if isinstance(value, Mapping) else []
         if values and all(type(each) is int and 1 <= each <= MAX_SIZE for each in values):
@@ -190,7 +190,7 @@ class Config:
         return ()
 
     def words(self, key: str, choices: Iterable[str], length: int) -> tuple[str, ...]:
-        """A list of so many of the choices; empty for null."""
+        """A list of ``length`` of the choices; empty for null."""
         name, value = self.written(key)
         if value is None:
             return ()
@@ -216,7 +216,8 @@ class Config:
     def quotient(self, key: str, by: str, *, is_strict: bool = True) -> int:
         """The size under ``key`` divided by that under ``by``.
 
-        A rest is an error if ``is_strict``, as in the library; else it is dropped, with a note.
+        A remainder is an error if ``is_strict``, as in the library; otherwise it is dropped, with
+        a note.
         """
         size, parts = self.size(key), self.size(by)
         if size % parts:
@@ -244,7 +245,7 @@ class Config:
         return self.size("num_labels")
 
     def written(self, key: str) -> tuple[str, Any]:
-        """The name under which a key is written, and its value."""
+        """The name by which the configuration gives a key, which may be an alias, and its value."""
         data, key = self.data, self.aliases.get(key, key)
         others = (name for name, meant in self.aliases.items() if meant == key)
         for name in (key, *others):

@@ -1,4 +1,4 @@
-"""The entries of a spec, in blocks that repeat, and the described tensors that they use."""
+"""The entries of a spec, in repeated blocks, and the described tensors that they use."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ Entry = dict[str, Any]
 
 
 class NotComputed(Exception):
-    """A part of the model that no layer describes."""
+    """No layer describes a part of the model."""
 
 
 class Entries:
     """The entries of a spec, each of which uses tensors of the described modules.
 
-    Names are the library's. Within a block they are relative to it, and ``input`` is the block's
-    input.
+    Names are the library's. Within a block they are relative to it, and ``input`` is its input.
     """
 
     def __init__(self, modules: list[Module]) -> None:
@@ -37,14 +36,14 @@ class Entries:
         }
         self._unused = dict.fromkeys(self._tensors)
         self._prefix = ""
-        """What names of modules and entries begin with."""
+        """Prefix of the names of modules and entries."""
         self._scope = ""
-        """What names of modules begin with, within a block its own name."""
+        """Prefix of the names of modules; within a block, that block's name."""
         self._table = ""
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
-        """Put a name before those of modules and entries that follow; none for an empty name."""
+        """Prefix the names of modules and entries within; an empty name adds nothing."""
         outer = self._prefix
         self._prefix = self._scope = f"{outer}{name}." if name else outer
         yield
@@ -52,16 +51,16 @@ class Entries:
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """Put no name before those of modules and entries that follow."""
+        """Use names of modules and entries without a prefix."""
         outer, self._prefix, self._scope = self._prefix, "", ""
         yield
         self._prefix = self._scope = outer
 
     @contextmanager
     def block(self, scope: str, index: int, takes: str) -> Iterator[None]:
-        """Add what follows as a block; one that equals the block before repeats it.
+        """Add the entries within as a block, or repeat the last block if it has the same entries.
 
-        The first of others that follow has its number in its name.
+        The name of a later block that differs ends in its number.
         """
         outer, scope = self.entries, f"{self._prefix}{scope}"
         self.entries, self._scope = [], f"{scope}.{index}."
@@ -82,7 +81,7 @@ class Entries:
 
     @property
     def last(self) -> str:
-        """The name of the output that was added last."""
+        """The name of the last output."""
         name: str = self.entries[-1]["name"]
         return name
 
@@ -95,35 +94,35 @@ class Entries:
         return name
 
     def again(self, name: str, table: str, takes: str) -> str:
-        """Look up vectors in a table that was added."""
+        """Look up vectors in an existing table."""
         name = f"{self._prefix}{name}"
         self.entries.append({"call": table, "name": name, "inputs": takes})
         return name
 
     def tied(self, name: str, table: str, takes: str) -> str:
-        """Add a projection whose weight is a table, which was added."""
+        """Add a projection whose weight is an existing table."""
         name = f"{self._prefix}{name}"
         self.entries.append({"call": table, "name": name, "inputs": takes, "reverse": True})
         return name
 
     def will_tie(self, table: str) -> None:
-        """Say that a table, which is not yet added, is also the head's weight."""
+        """Declare that a table, which is added later, is also the head's weight."""
         self._table = f"{self._prefix}{table}"
 
     def leave_out(self, name: str, what: str) -> None:
-        """Leave out a module or a tensor, with a note that says what it would do."""
+        """Leave out a module or a tensor, with a note on its effect."""
         if self.use(name):
             self.notes[f"the signal leaves out {what}"] = None
 
     def use(self, name: str) -> bool:
-        """Say that the tensors of a module, or one tensor, need no entry; False without any."""
+        """Mark the tensors of a module, or one tensor, as used; False if there are none."""
         paths = self._unused_in(name)
         for path in paths:
             del self._unused[path]
         return bool(paths)
 
     def weights(self, name: str) -> list[Entry]:
-        """The tensors of a module, or one tensor, as weights of an entry that computes nothing."""
+        """The tensors of a module, or one tensor, as the weights of an Opaque entry."""
         held: list[Entry] = []
         for path in self._unused_in(name):
             label = path.removeprefix(self._scope)
@@ -168,7 +167,7 @@ class Entries:
 
 
 def unrolled(entries: list[Entry]) -> list[Entry]:
-    """The entries with every block written out, its layers named as the library names them."""
+    """The entries with all blocks expanded, and layers named as in the library."""
     found: list[Entry] = []
     outputs: dict[str, str] = {}
     for entry in entries:
@@ -190,7 +189,7 @@ def unrolled(entries: list[Entry]) -> list[Entry]:
 
 
 def _renamed(entry: Entry, scope: str, names: Mapping[str, str]) -> Entry:
-    """The entry with its scope before its name, and other names for what it takes."""
+    """The entry with a prefixed name and renamed inputs."""
     takes = entry.get("inputs", [])
     listed = [takes] if isinstance(takes, str) else takes
     inputs = [names.get(each, each) for each in listed]

@@ -1,4 +1,4 @@
-"""What a family of models is: a description of its tensors by the keys of its configuration."""
+"""Families of models: their tensors, and what they compute, by the keys of a configuration."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from initcli.sources.huggingface.stack import Stack
 from initcli.types import Size
 
 MAX_TOKENS = 512
-"""Tokens of an input whose signal is followed."""
+"""Largest number of tokens of the input of a signal."""
 
 MAX_COMPUTED = 2**24
-"""Largest number of values that are computed of a tensor."""
+"""Largest number of entries of a tensor with computed values."""
 
 
 class Family:
     """The models of one ``model_type``.
 
     A family is one class in a file of ``sources/huggingface/families``. Names of classes, defaults
-    and aliases are those of the library. Class attributes are the differences between families
-    that share a skeleton. A flag is true, false, or the configuration's key that says which.
+    and aliases are the library's. Class attributes are the differences between families that share
+    a skeleton. A flag is a bool, or the configuration's key that gives it.
     """
 
     model_types: ClassVar[tuple[str, ...]] = ()
     """Values of ``model_type``."""
     heads: ClassVar[tuple[str, ...]] = ("ForCausalLM", "Model")
-    """Ends of names of classes that are described, where the library has such a class.
+    """Suffixes of the names of described classes, of those that the library has.
 
-    The first is meant where a configuration names no class.
+    The first is the default of a configuration that names no class.
     """
     defaults: ClassVar[Mapping[str, Any]] = {}
-    """Defaults that the library derives, or does not have."""
+    """Defaults that the library derives from other keys, or lacks."""
     aliases: ClassVar[Mapping[str, str]] = {}
-    """Other names of keys that the library takes besides, and the keys."""
+    """Keys by further aliases that the library accepts."""
     positions_key: ClassVar[str] = "max_position_embeddings"
     flat_part: ClassVar[str] = ""
-    """The key of a part of which the values may stand among those of the whole."""
+    """The key of a part whose values may be given among those of the whole."""
     merged_part: ClassVar[str] = ""
-    """The key of a part whose defaults are those of the whole even where it is given."""
+    """The key of a part that keeps the defaults of the whole even if it is given."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
     gap: ClassVar[str] = ""
@@ -59,7 +59,7 @@ class Family:
         *("num_attention_heads", "num_key_value_heads", "num_kv_heads", "num_heads", "n_head"),
         *("n_heads", "encoder_attention_heads", "decoder_attention_heads"),
     )
-    """Keys of sizes that grow with the width of a model; those of a head do not."""
+    """Keys of sizes that grow with the width of a model; the size of a head does not."""
 
     def __init__(self, model_type: str, config: Config, modules: Modules) -> None:
         self.model_type = model_type
@@ -81,12 +81,12 @@ class Family:
 
     @classmethod
     def aliases_of(cls, model_type: str) -> dict[str, str]:
-        """The other names of keys, and the keys."""
+        """Keys by their aliases."""
         return {"torch_dtype": "dtype", **cls.aliases, **_said(model_type).aliases}
 
     @classmethod
     def ends_of(cls, model_type: str) -> dict[str, str]:
-        """The names of the classes that are described, and their ends."""
+        """The suffixes of the described classes by the classes' names."""
         names, prefix = _said(model_type).classes, cls.__name__
         if names:
             end = max(filter(names[0].endswith, cls.heads), key=len, default="")
@@ -100,11 +100,11 @@ class Family:
         return cls.compute is not Family.compute and not cls.gap
 
     def describe(self, head: str) -> None:
-        """Add the modules of the class with that end of its name, such as ``ForCausalLM``."""
+        """Add the modules of the class whose name ends in ``head``, such as ``ForCausalLM``."""
         raise NotImplementedError
 
     def compute(self, stack: Stack, head: str) -> None:
-        """Add what the described model computes, in order.
+        """Add the layers that compute what the described model does.
 
         Raises:
             NotComputed: no layer describes a part of it.
@@ -112,12 +112,12 @@ class Family:
         raise NotComputed(self.gap)
 
     def compute_features(self, stack: Stack, layer: int | None) -> str:
-        """Add what the model makes of an image for another one.
+        """Add the layers that turn an image into features for another model.
 
         Args:
             stack: the entries.
-            layer: the number of the layer behind which it is taken, counted from the end if
-                negative, and 0 before all; None for the end of the model.
+            layer: number of the layer whose output is taken; 0 for the input of the first, a
+                negative number counts from the end, None for the end of the model.
 
         Raises:
             NotComputed: no layer describes a part of it.
@@ -130,21 +130,21 @@ class Family:
 
     @property
     def num_tokens(self) -> int:
-        """As many tokens as there are positions, and at most :data:`MAX_TOKENS`."""
+        """The number of positions, at most :data:`MAX_TOKENS`."""
         positions = self.config.optional_size(self.positions_key) or MAX_TOKENS
         return min(positions, MAX_TOKENS)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The keys of parts with a configuration of their own."""
+        """The keys of parts that have a configuration."""
         return tuple(_said(self.model_type).parts)
 
     def given_to(self, key: str) -> dict[str, Any]:
-        """The configuration of a part that the whole does not give."""
+        """The configuration of a part that the whole leaves to the library."""
         return dict(_said(self.model_type).parts[key].given)
 
     def part(self, key: str) -> Family:
-        """The family of a part of the model, which adds to the same modules."""
+        """The family of a part of the model; it adds to the same modules."""
         families, said = known_families(), _said(self.model_type).parts[key]
         given = self.config.value(key)
         name = said.model_type
@@ -162,13 +162,13 @@ class Family:
         return family(name, part, self.modules)
 
     def add_part(self, name: str, part: Family) -> None:
-        """Add the modules of the bare model of a part behind a name, with a std of its own."""
+        """Add the modules of a part's bare model below a name, with the part's std."""
         with self.modules.within(name), self.modules.filled_by(part.std):
             part.describe(part.bare_head)
 
     @property
     def bare_head(self) -> str:
-        """The end of the name of the class without a head."""
+        """The suffix of the class without a head."""
         classes = _said(self.model_type).classes
         return self.ends_of(self.model_type).get(classes[0], "Model") if classes else "Model"
 
@@ -179,7 +179,7 @@ class Family:
         return (self.config.number(self.std_key) if given else 0.0) or 0.02
 
     def is_computable(self, shape: Size, key: str) -> bool:
-        """Whether a table whose values are computed is small enough; reports if it is not."""
+        """Whether a table of computed values is small enough; reports if it is not."""
         if math.prod(shape) <= MAX_COMPUTED:
             return True
         message = f"a table of {shape} computed values is too large"

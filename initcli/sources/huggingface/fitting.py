@@ -1,4 +1,4 @@
-"""Which value of a configuration a file was written with."""
+"""The value of a configuration's key that fits the tensors of a file."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _MAX_TRIALS = 200
 _MAX_TENSORS = 1_000_000
 """Tensors of all configurations that are tried."""
 _MAX_KINDS = 6
-"""Sizes that differ, and counts of blocks, that are considered."""
+"""Differing sizes, and counts of blocks, that suggest candidates."""
 _MAX_COUNT = 2_000
-"""Blocks or experts of a model."""
+"""Largest number of blocks or experts that is tried."""
 
 Fault = tuple[str, str]
 """A kind of disagreement, and a path."""
 
 
 class Fitting(NamedTuple):
-    """A key of which another value makes faults go away, that in words, and those that stay."""
+    """A key whose value should change, the change in words, and the faults that remain."""
 
     key: str
     text: str
@@ -38,12 +38,12 @@ class Fitting(NamedTuple):
 def fitting(
     model: Model, tensors: Sequence[StoredTensor], faults: frozenset[Fault]
 ) -> Fitting | None:
-    """The value of one key of the configuration with which most faults go away and none comes.
+    """The change of one key that removes most faults and adds none; None if there is none.
 
     Args:
-        model: what the configuration declares.
-        tensors: those of the file.
-        faults: what the two say differently.
+        model: the model that the configuration declares.
+        tensors: the tensors of the file.
+        faults: the differences between the two.
     """
     best: Fitting | None = None
     trials = min(_MAX_TRIALS, _MAX_TENSORS // (len(tensors) + len(model.parameters) + 1))
@@ -68,7 +68,7 @@ def fitting(
 
 
 def disagreeing(model: Model, tensors: Iterable[StoredTensor]) -> frozenset[Fault]:
-    """What a described model and the tensors of a file say differently."""
+    """The differences between a described model and the tensors of a file."""
     shapes = declared_shapes(model)
     names = Names(model.name, shapes)
     partners = names.partners(tensors)
@@ -87,13 +87,13 @@ def disagreeing(model: Model, tensors: Iterable[StoredTensor]) -> frozenset[Faul
 
 
 def declared_shapes(model: Model) -> dict[str, Size]:
-    """The shapes of a described model's tensors by their names, second names included."""
+    """The shapes of a described model's tensors by name, including second names of tied ones."""
     shapes = {each.path: each.shape for each in model.parameters}
     return shapes | {name: shapes[first] for name, first in model.ties.items() if first in shapes}
 
 
 def _candidates(model: Model, tensors: Sequence[StoredTensor]) -> Iterator[tuple[str, int | bool]]:
-    """Keys with other values, those first that sizes and numbers of the tensors suggest most."""
+    """Keys with other values, the likeliest first by the sizes and numbers of the tensors."""
     values = _values(model)
     flags = {key: value for key, value in values.items() if isinstance(value, bool)}
     sizes = {key: each for key, each in values.items() if type(each) is int and each > 0}
@@ -112,7 +112,7 @@ def _candidates(model: Model, tensors: Sequence[StoredTensor]) -> Iterator[tuple
 
 
 def _values(model: Model) -> Mapping[str, Any]:
-    """The keys of the configuration, those with their defaults included."""
+    """The values of all keys, including defaults."""
     data = model.document.data
     model_type = data["model_type"]
     family = known_families()[model_type]
@@ -123,7 +123,7 @@ def _values(model: Model) -> Mapping[str, Any]:
 
 
 def _sizes(model: Model, tensors: Iterable[StoredTensor]) -> list[tuple[int, int]]:
-    """Sizes of axes that differ, as declared and as the file has them."""
+    """Pairs of differing axis sizes: declared, and in the file."""
     shapes = declared_shapes(model)
     found = Names(model.name, shapes).partners(tensors).by_path
     pairs: dict[tuple[int, int], None] = {}
@@ -136,7 +136,7 @@ def _sizes(model: Model, tensors: Iterable[StoredTensor]) -> list[tuple[int, int
 
 
 def _counts(tensors: Iterable[StoredTensor]) -> list[int]:
-    """How many blocks or experts the file has, by the numbers in its tensors' names."""
+    """Numbers of blocks and experts in the file, counted by the numbers in its names."""
     counts: dict[tuple[str, ...], int] = {}
     for tensor in tensors:
         for match in BLOCK_NUMBER.finditer(tensor.path):

@@ -1,4 +1,4 @@
-"""What a configuration asks for that the layers behind its signal leave out."""
+"""Parts of a configuration that the computation of its signal leaves out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def left_out(config: Config, tokens: int) -> Iterator[str]:
 
 
 def _kinds(parameters: Any) -> Iterator[Any]:
-    """The kinds of rotary positions, of each kind of layer where they differ."""
+    """The kinds of rotary positions, for each kind of layer if they differ."""
     if isinstance(parameters, Mapping):
         yield parameters.get("rope_type", parameters.get("type"))
         for each in parameters.values():

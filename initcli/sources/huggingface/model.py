@@ -1,4 +1,4 @@
-"""From a configuration to a model: every tensor of the library's class, with nothing drawn."""
+"""The model that a configuration declares: every tensor of the library's class, not drawn."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from initcli.sources.huggingface.stack import Stack
 from initcli.types import Dtype
 
 _LINE = 92
-"""Characters of a line of model types."""
+"""Length of a line of model types."""
 _MAX_ENTRIES = 2**63
-"""What a tensor of PyTorch has fewer entries than."""
+"""A tensor of PyTorch has fewer entries."""
 
 _CLASSIFYING = ("LM", "LMHeadModel", "ForConditionalGeneration", "Classification")
-"""Ends of the names of classes whose results are logits."""
+"""Suffixes of the names of classes whose outputs are logits."""
 
 VERSION = "transformers 5.24"
 """The version whose classes are described."""
@@ -52,7 +52,7 @@ def described(document: Document, seed: int | None) -> Model:
     Names and shapes are those of the library's class in memory.
 
     Raises:
-        InvalidSpec: the family is not known, or a value is wrong; with all that is.
+        InvalidSpec: the model type is unknown, or values are wrong; it lists all of them.
     """
     declared = _declared(document)
     try:
@@ -72,7 +72,7 @@ class Computed(NamedTuple):
 
 
 def spec_of(model: Model) -> Computed:
-    """What the class of a described model computes.
+    """The spec of what the class of a described model computes.
 
     Raises:
         SignalError: no layer describes a part of the class.
@@ -101,7 +101,7 @@ def spec_of(model: Model) -> Computed:
 
 
 def _with_signal() -> str:
-    """What else can be done, and the model types that have a signal."""
+    """Commands that work, and the model types with a signal."""
     known = sorted(name for name, kind in known_families().items() if kind.has_signal())
     text = f"the model types with a signal are {listed(known, 'and')}"
     lines = textwrap.wrap(text, _LINE, break_on_hyphens=False)
@@ -111,9 +111,7 @@ def _with_signal() -> str:
 
 
 def sizes_of(document: Document) -> tuple[dict[Path, int], frozenset[Path]]:
-    """The whole numbers of a configuration by their path, defaults included, and its widths.
-
-    Those of its parts are among them.
+    """The sizes of a configuration and its parts by path, with defaults, and the paths of widths.
 
     Raises:
         InvalidSpec: the family is not known.
@@ -135,7 +133,7 @@ def sizes_of(document: Document) -> tuple[dict[Path, int], frozenset[Path]]:
 
 
 def with_parts(document: Document) -> Document:
-    """The document with a mapping for each part that it leaves to the library."""
+    """The document with the configurations of parts that it leaves to the library."""
     family = _declared(document).family
     left = {key: family.given_to(key) for key in family.parts if key != family.flat_part}
     missing = {key: given for key, given in left.items() if document.data.get(key) is None}
@@ -169,15 +167,15 @@ def computed(model: Model) -> Model:
 
 
 class _Declared(NamedTuple):
-    """What a configuration says of its class."""
+    """The class that a configuration declares."""
 
     family: Family
     name: str
     """The class's name."""
     head: str
-    """The end of that name."""
+    """Its suffix."""
     notes: list[str]
-    """About the choice of the class."""
+    """Notes on the choice of the class."""
 
 
 def _declared(document: Document) -> _Declared:
@@ -271,13 +269,13 @@ def _covered(families: Mapping[str, type[Family]]) -> str:
 
 
 def _named(auto_map: Any) -> str:
-    """The classes that a configuration brings along, in short."""
+    """The first class of a configuration's own code."""
     values = list(auto_map.values()) if isinstance(auto_map, Mapping) else [auto_map]
     return quoted(next((each for each in values if isinstance(each, str)), auto_map))
 
 
 def _class(document: Document, ends: Mapping[str, str]) -> tuple[str, str, list[str]]:
-    """The class's name, its end, and notes about the choice."""
+    """The class's name, its suffix, and notes on the choice."""
     data, notes = document.data, []
     if data.get("auto_map"):
         own = _named(data["auto_map"])

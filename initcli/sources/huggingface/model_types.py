@@ -1,4 +1,4 @@
-"""What the library says of its model types: names of classes, defaults, other names of keys.
+"""The library's model types: names of classes, defaults, aliases of keys.
 
 ``model_types.json`` is written by ``tests/reference/make_huggingface_model_types.py``.
 """
@@ -14,33 +14,33 @@ import msgspec
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What the library says of a part that has a configuration of its own."""
+    """A part with a configuration of its own."""
 
     model_type: str
-    """Its model type, where its configuration does not say another."""
+    """Its model type, unless its configuration gives another."""
     is_fixed: bool = False
-    """Whether what its configuration says of the model type is ignored."""
+    """Whether a model type in its configuration is ignored."""
     is_optional: bool = False
-    """Whether the part is left out where it has no configuration."""
+    """Whether the model lacks the part if it has no configuration."""
     given: Mapping[str, Any] = {}
-    """Its configuration where there is none."""
+    """Its configuration if none is given."""
 
 
 class ModelType(msgspec.Struct, frozen=True):
-    """What the library says of one ``model_type``."""
+    """One ``model_type`` of the library."""
 
     classes: tuple[str, ...] = ()
     """The names of the classes, that of the bare model first."""
     defaults: Mapping[str, Any] = {}
-    """The defaults of keys, but those that are null or false."""
+    """The defaults of keys, except those that are null or false."""
     aliases: Mapping[str, str] = {}
-    """Other names that the library takes for keys, and the keys."""
+    """Keys by their aliases."""
     parts: Mapping[str, Part] = {}
-    """The parts, by the keys under which their configurations stand."""
+    """Parts by the key of their configuration."""
 
 
 @cache
 def known_model_types() -> Mapping[str, ModelType]:
-    """What the library says, by model type."""
+    """All model types of the library by name."""
     text = Path(__file__).with_name("model_types.json").read_bytes()
     return msgspec.json.decode(text, type=dict[str, ModelType])

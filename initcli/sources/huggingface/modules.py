@@ -1,4 +1,4 @@
-"""The modules of a model under description: names, shapes and initializers of their tensors."""
+"""The modules of a described model: names, shapes and initializers of their tensors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Module(NamedTuple):
 
 
 class TooManyModules(Exception):
-    """A configuration with more modules than the limit."""
+    """The configuration declares more modules than the limit allows."""
 
 
 def normal(std: float) -> Initializer:
@@ -42,7 +42,7 @@ def normal(std: float) -> Initializer:
 
 
 def frequencies(width: int, base: float = 1e4) -> Tensor:
-    """The frequencies of rotary positions, of pairs of entries of a head."""
+    """The frequencies of rotary positions, one for each pair of entries of a head."""
     rates = base ** (-np.arange(0, width, 2) / width)
     return Tensor(rates.shape, Values(numbers=rates.tobytes()), trainable=False)
 
@@ -59,9 +59,9 @@ ZERO, ONE = Constant(value=0.0), Constant(value=1.0)
 
 
 class Modules:
-    """Modules in order, and the names that stand for the tensor of another.
+    """Modules in order, and the names of tied tensors.
 
-    ``std`` is that of every weight whose call gives no other.
+    ``std`` is the standard deviation of weights that are added without one.
     """
 
     def __init__(self, std: float, limit: int) -> None:
@@ -73,7 +73,7 @@ class Modules:
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
-        """Put a name before those of all modules that follow; none for an empty name."""
+        """Prefix the names of modules that are added within; an empty name adds nothing."""
         outer = self._scope
         self._scope = f"{outer}{name}." if name else outer
         yield
@@ -81,20 +81,20 @@ class Modules:
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """Put no name before those of modules that follow."""
+        """Add modules without a prefix."""
         outer, self._scope = self._scope, ""
         yield
         self._scope = outer
 
     @contextmanager
     def filled_by(self, std: float) -> Iterator[None]:
-        """Give weights that follow another standard deviation."""
+        """Use another standard deviation for weights that are added within."""
         outer, self.std = self.std, std
         yield
         self.std = outer
 
     def add(self, name: str, kind: str, **tensors: Tensor) -> None:
-        """Add a module; without a name, tensors of the module that is being described."""
+        """Add a module; an empty name stands for the module that is being described."""
         if len(self.modules) >= self.limit:
             raise TooManyModules
         if tensors:
@@ -153,7 +153,7 @@ class Modules:
         padding: int | None = None,
         std: float | None = None,
     ) -> None:
-        """A table (rows, width), of which the row ``padding`` is 0."""
+        """A table (rows, width) whose row ``padding`` is 0."""
         initializer = self.drawn(std)
         if padding is not None:
             whole = Box(starts=(0, 0), stops=(rows, width), initializer=initializer)
@@ -167,7 +167,7 @@ class Modules:
         self.add(name, kind, weight=scale, **_bias(width, kind == "LayerNorm"))
 
     def batch_norm(self, name: str, width: int, initializer: Initializer = ONE) -> None:
-        """A torch.nn.BatchNorm2d, of which the scale is filled with the initializer."""
+        """A torch.nn.BatchNorm2d; the initializer fills its scale."""
         self.add(
             name,
             "BatchNorm2d",
@@ -179,7 +179,7 @@ class Modules:
         )
 
     def drawn(self, std: float | None = None) -> Initializer:
-        """The initializer of a weight, of the std of most weights if none is given."""
+        """The initializer N(0, std²) of a weight, by default with the std of most weights."""
         return normal(self.std if std is None else std)
 
 

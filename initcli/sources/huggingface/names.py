@@ -22,20 +22,20 @@ from initcli.stored import Joined, Part, StoredTensor
 from initcli.types import Size
 
 _MAX_NAMES = 5
-"""Names of missing parts that are found."""
+"""Names of missing parts that are listed."""
 
 
 class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One thing that is done with names: that of the field whose pattern is given.
+    """One conversion of names. The one field with a pattern says which.
 
     Args:
-        to: what the names become in memory; with a number for a group of the pattern.
-        renamed: a name, of which the match is replaced.
-        joined: the names of the parts of an expert, whose number is the group. The experts are
-            joined along a new first axis, their parts along the axis behind it.
-        divided: a tensor that is divided along its first axis.
-        converted: tensors that are converted in another way, which is not followed.
-        scope: where the names begin; the name of the base may stand before it.
+        to: the names in memory, which may refer to groups of the pattern by number.
+        renamed: pattern of a part of a name; the match is replaced.
+        joined: patterns of the parts of an expert; the group is the expert's number. Experts are
+            joined along a new first axis, the parts of an expert along the next one.
+        divided: pattern of a tensor that is divided along its first axis.
+        converted: patterns of tensors that are converted in another way, which is not followed.
+        scope: prefix of the names; the base's name may precede it.
     """
 
     to: str | tuple[str, ...]
@@ -47,24 +47,24 @@ class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The patterns of the names that it converts, and does not only rename."""
+        """The patterns of tensors whose values it converts; none if it only renames."""
         return self.joined or self.converted or ((self.divided,) if self.divided else ())
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What the names become."""
+        """The names in memory."""
         return (self.to,) if isinstance(self.to, str) else self.to
 
 
 class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the library does with the names of files for some classes.
+    """How the library converts names in files for some classes.
 
     Args:
         classes: names of the classes.
-        base: name of the module that the class without a head is in those with one.
-        steps: what is done in order: every renaming, then the first conversion that fits.
-        unread: patterns of tensors that are passed over in silence.
-        optional: patterns of tensors that need not be there.
+        base: name of the bare model within the classes with a head.
+        steps: the conversions in order: all renamings apply, then the first other one that fits.
+        unread: patterns of tensors that are skipped without a warning.
+        optional: patterns of tensors that may be missing.
     """
 
     classes: tuple[str, ...]
@@ -75,7 +75,7 @@ class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Table(msgspec.Struct, frozen=True):
-    """``legacy`` are steps that are done for every class after its own."""
+    """``legacy`` are the steps that follow those of each class."""
 
     legacy: tuple[_Step, ...]
     classes: tuple[_Rules, ...]
@@ -93,21 +93,19 @@ def _rules() -> Mapping[str, _Rules]:
 
 
 def known_classes() -> frozenset[str]:
-    """The classes of which the names in files are known."""
+    """The classes whose names in files are known."""
     return frozenset(_rules())
 
 
 class Partners(NamedTuple):
-    """The tensors of a file by their names in memory, and those that are none.
+    """The tensors of a file by their names in memory, and those that have none.
 
     Args:
-        by_path: tensors by their names in memory; those that are joined or divided as they are
-            in memory.
-        disagreements: tensors of which parts are missing, or have other shapes than the others.
-        loose: the parts that are there of such a tensor, or of one that is converted in a way that
-            is not followed.
-        unclear: names in memory of those.
-        unread: tensors that the library passes over in silence.
+        by_path: tensors by their names in memory, joined or divided as in memory.
+        disagreements: tensors with missing parts, or with parts whose shapes differ.
+        loose: the present parts of those tensors, and tensors whose conversion is not followed.
+        unclear: names in memory of tensors whose conversion is not followed.
+        unread: tensors that the library skips without a warning.
         unexpected: all others.
     """
 
@@ -120,7 +118,7 @@ class Partners(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A tensor of the file, and the conversion and the pattern that its name fits, if any."""
+    """A tensor of the file, with the conversion and the pattern that fit its name, if any."""
 
     tensor: StoredTensor
     step: _Step | None = None
@@ -146,7 +144,7 @@ class Names:
         ]
 
     def partners(self, tensors: Iterable[StoredTensor]) -> Partners:
-        """What each tensor of a file is in memory."""
+        """Assign the tensors of a file to the tensors in memory."""
         found: dict[str, list[_Found]] = {}
         others: list[StoredTensor] = []
         for tensor in tensors:
@@ -193,7 +191,7 @@ class Names:
         )
 
     def is_optional(self, path: str) -> bool:
-        """Whether the library says nothing where the file lacks a tensor."""
+        """Whether the library accepts a file without a tensor, without a warning."""
         return self._matches(self.rules.optional, path)
 
     @staticmethod
@@ -201,7 +199,7 @@ class Names:
         return any(re.search(each, name) for each in patterns)
 
     def _found(self, tensor: StoredTensor) -> tuple[str, _Found]:
-        """The name of a tensor in memory, and what makes it that."""
+        """The name in memory of a tensor, and its conversion."""
         name = self._based(tensor.path)
         if name in self.declared:
             return name, _Found(tensor)
@@ -223,7 +221,7 @@ class Names:
         return self._based(name), _Found(tensor)
 
     def _within(self, step: _Step, name: str) -> Iterator[tuple[str, str]]:
-        """The name in two parts: the scope of a step, and the rest; none outside of the scope."""
+        """The scope of a step and the rest of the name; nothing for a name outside of the scope."""
         if step.scope is None:
             yield "", name
             return
@@ -234,7 +232,7 @@ class Names:
                 return
 
     def _based(self, name: str) -> str:
-        """The name with or without that of the base, if it is then declared."""
+        """The name, with the base's prefix added or removed where only that one is declared."""
         prefix = f"{self.rules.base}."
         for other in (name, name.removeprefix(prefix), prefix + name):
             if other in self.declared:
@@ -244,7 +242,7 @@ class Names:
     def _joined(
         self, path: str, step: _Step, members: list[_Found], others: list[StoredTensor]
     ) -> StoredTensor | Disagreement:
-        """The tensor that the parts of all experts are; parts of too many go to the others."""
+        """Join the parts of all experts; surplus parts are appended to ``others``."""
         declared = self.declared[path]
         experts = declared[0] if declared else 0
         parts: dict[tuple[int, int], StoredTensor] = {}
@@ -275,7 +273,7 @@ class Names:
 def _missing_parts(
     parts: Mapping[tuple[int, int], StoredTensor], experts: int, members: Iterable[_Found]
 ) -> Iterator[str]:
-    """The first names of the parts that are not there, each like that of another expert."""
+    """The first names of missing parts, formed like those of another expert."""
     alike = {each.pattern: each.tensor.path for each in members}
     left = _MAX_NAMES
     for number in range(experts):
@@ -289,7 +287,7 @@ def _missing_parts(
 
 
 def _joined(path: str, experts: int, parts: list[StoredTensor]) -> StoredTensor:
-    """Parts of experts as one tensor: those of an expert along its first axis."""
+    """Parts of experts as one tensor; those of an expert are joined along its first axis."""
     each = len(parts) // experts
     rows = sum(part.shape[0] if part.shape else 0 for part in parts[:each])
     shape = (experts, rows, *parts[0].shape[1:])
@@ -306,7 +304,7 @@ def _joined(path: str, experts: int, parts: list[StoredTensor]) -> StoredTensor:
 def _divided(
     path: str, step: _Step, tensor: StoredTensor, declared: Mapping[str, Size]
 ) -> Iterator[tuple[str, StoredTensor]]:
-    """The parts of a tensor by their names in memory: as large as declared, else equally large."""
+    """The parts of a tensor by name: of the declared sizes if these add up, else of equal size."""
     rows, *rest = tensor.shape or (0,)
     names = [path.replace(step.targets[0], target) for target in step.targets]
     parts = [(declared.get(name) or (0,))[0] for name in names]
@@ -324,7 +322,7 @@ def _divided(
 
 
 class Analogies:
-    """Names in the file that tensors would have, like those of other blocks.
+    """Predicts the name of a tensor in the file from those of the same tensor in other blocks.
 
     Args:
         pairs: names in memory, and those in the file.
@@ -338,6 +336,6 @@ class Analogies:
         }
 
     def name(self, path: str) -> str:
-        """The name in the file; that in memory where no other block has one."""
+        """The name in the file; the name in memory where no other block has that tensor."""
         numbers = iter(BLOCK_NUMBER.findall(path))
         return BLOCK_NUMBER.sub(lambda _: next(numbers), self.alike.get(blocks_as_one(path), path))

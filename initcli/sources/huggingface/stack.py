@@ -1,4 +1,4 @@
-"""What a model computes, as the layers of a spec, with the initializers of its tensors."""
+"""The layers of a spec that compute what a described model does."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _ACTIVATIONS: Mapping[str, Any] = {
     "tanh": "tanh",
     "xielu": "xielu",
 }
-"""The library's activations that a layer has, as a spec writes them."""
+"""The library's activations, as a spec writes them."""
 
 
 class Heads(NamedTuple):
-    """The heads of attention: how many of queries, how many of keys and values, and their size."""
+    """Heads of attention: numbers for queries, and for keys and values; features of each."""
 
     queries: int
     keys: int
@@ -45,14 +45,14 @@ class Heads(NamedTuple):
 class Stack(Entries):
     """The layers of a spec that compute what described modules do.
 
-    A method adds what one module or operation computes, and returns the name of its output.
+    Each method adds one module or operation, and returns the name of its output.
     """
 
     steps = 0
     """The number of positions of the stream."""
 
     def tokens(self, steps: int, name: str = "tokens") -> str:
-        """Add an input: so many tokens."""
+        """Add an input of ``steps`` tokens."""
         self.steps = steps
         return self.add("Input", name, shape=[steps], dtype="int32")
 
@@ -69,7 +69,7 @@ class Stack(Entries):
         return self.add(kind, name, takes, **sizes, embeddings_initializer=filled)
 
     def positions(self, name: str, takes: str) -> str:
-        """Add a table with a vector for each position, and the sum of both."""
+        """Add a table with a vector for each position, and its sum with the stream."""
         weight = f"{name}.weight"
         table = self.tensor(weight if weight in self else name)
         sizes = {"sequence_length": table.shape[-2], "initializer": self.filled(table.initializer)}
@@ -77,7 +77,7 @@ class Stack(Entries):
         return self.sum(f"{name}.sum", takes, vectors)
 
     def sines(self, name: str, takes: str) -> str:
-        """Add sines of each position, and the sum of both."""
+        """Add sines of each position, and their sum with the stream."""
         self.use(name)
         return self.sum(f"{name}.sum", takes, self.add("SinePositionEncoding", name, takes))
 
@@ -114,7 +114,7 @@ class Stack(Entries):
         return self.add("Reshape", f"{name}.flat", cut, target_shape=[steps, width])
 
     def token(self, name: str, takes: str, count: int = 1) -> str:
-        """Put so many learned tokens of a tensor before the others."""
+        """Put ``count`` learned tokens before the others."""
         tensor = self.tensor(name)
         for index in range(count):
             label = f"{name}.{index}" if index else name
@@ -124,7 +124,7 @@ class Stack(Entries):
         return takes
 
     def layer_scale(self, name: str, takes: str) -> str:
-        """Add a learned factor of each channel, which starts as a constant."""
+        """Add a learned factor for each channel, which is initially constant."""
         scale = self.tensor(name)
         value = scale.initializer.arguments["value"]
         sizes = {"init_values": value, "projection_dim": scale.shape[-1]}
@@ -142,7 +142,7 @@ class Stack(Entries):
         part: str = "",
         units: int | None = None,
     ) -> str:
-        """Add a projection; with a ``part`` of that name, so many outputs of a packed one."""
+        """Add a projection; with ``part``, ``units`` outputs of a packed one."""
         kernel, bias = self._projection(name)
         arguments = {"activation": self.activation(activation)} if activation else {}
         arguments |= {"use_bias": bias is not None}
@@ -153,9 +153,9 @@ class Stack(Entries):
         return self.add("Dense", label, takes, units=units or self.outputs(name), **arguments)
 
     def gated(self, name: str, into: Sequence[str], takes: str, activation: str) -> str:
-        """Add two projections and their product, of which the first is activated.
+        """Add two projections and their product; the first is activated.
 
-        One projection holds both, the first half and the second.
+        A single name is a packed projection, which holds both as halves.
         """
         if len(into) == 1:
             half = self.outputs(into[0]) // 2
@@ -200,7 +200,7 @@ class Stack(Entries):
     ) -> str:
         """Add attention whose queries, keys and values are the named projections.
 
-        It is to itself, unless there is another ``source`` of keys and values.
+        Keys and values are projections of ``source``; by default of ``takes`` (self-attention).
         """
         query, key, value = map(self._projection, names)
         output = self._projection(out)
@@ -240,7 +240,7 @@ class Stack(Entries):
     def projections(
         self, names: Sequence[str], takes: str, heads: Heads, source: str = ""
     ) -> tuple[str, str, str]:
-        """Add the projections to queries, keys and values; of one name, parts of one."""
+        """Add the projections to queries, keys and values, or the parts of a packed one."""
         if len(set(names)) > 1:
             query, key, value = names
             key, value = (self.dense(each, source or takes) for each in (key, value))
@@ -263,7 +263,7 @@ class Stack(Entries):
         causal: bool,
         scale: float | None = None,
     ) -> str:
-        """Add attention of projections that are there; the scale is 1/√size by default."""
+        """Add attention of existing projections; the scale is 1/√size by default."""
         sizes: Entry = {"num_heads": heads.queries}
         if heads.keys != heads.queries:
             sizes["num_key_value_heads"] = heads.keys
@@ -277,17 +277,17 @@ class Stack(Entries):
         return self.add("Reshape", f"{name}.heads", takes, target_shape=[-1, count, size])
 
     def with_part(self, name: str, takes: str, part: str, count: int, size: int) -> str:
-        """Put features that all heads share beside those of each."""
+        """Append features that all heads share to those of each head."""
         alone = self.add("Reshape", f"{part}.alone", part, target_shape=[-1, 1, size])
         every = self.add("UpSampling2D", f"{part}.heads", alone, size=[1, count])
         return self.add("Concatenate", f"{name}.parts", [takes, every], axis=-1)
 
     def joined(self, name: str, takes: str, width: int) -> str:
-        """Put heads beside one another again."""
+        """Concatenate the heads of each position."""
         return self.add("Reshape", f"{name}.joined", takes, target_shape=[-1, width])
 
     def merged(self, name: str, takes: str, count: int, width: int) -> str:
-        """Put so many positions beside one another, which makes vectors of that width."""
+        """Concatenate each ``count`` positions to one vector of ``width``."""
         if self.steps % count:
             raise NotComputed(f"how {self.steps:,} positions are joined, {count:,} at a time")
         self.steps //= count
@@ -299,7 +299,7 @@ class Stack(Entries):
         return self.add("Cropping1D", "patches", takes, cropping=[count, 0])
 
     def one(self, name: str, takes: str, index: int = 0) -> str:
-        """Take one of the positions; negative numbers count from the end."""
+        """Take one position; negative numbers count from the end."""
         place = index % self.steps
         cut = [place, self.steps - place - 1]
         return self.add(
@@ -307,7 +307,7 @@ class Stack(Entries):
         )
 
     def mean(self, name: str, takes: str, skipped: int = 0) -> str:
-        """Take the mean of all positions but the first ones."""
+        """Take the mean over all positions after the first ``skipped``."""
         if skipped:
             takes = self.add("Cropping1D", f"{name}.others", takes, cropping=[skipped, 0])
         return self.add("GlobalAveragePooling1D", f"{name}.mean", takes)
@@ -315,9 +315,14 @@ class Stack(Entries):
     def unknown(
         self, name: str, takes: str | list[str], what: str, shape: Sequence[int], *modules: str
     ) -> str:
-        """Add what no layer describes, with an output of that shape: the signal ends there.
+        """Add an operation that no layer describes: the signal after it is unknown.
 
-        It holds the tensors of the modules.
+        Args:
+            name: name of the entry.
+            takes: its inputs.
+            what: the operation, as the note names it.
+            shape: shape of its output without the batch.
+            modules: modules whose tensors it holds.
         """
         kind = "".join(word.capitalize() for word in what.split())
         self.notes[f"no layer describes a {what}: the signal after it is not known"] = None
@@ -336,7 +341,7 @@ class Stack(Entries):
         into: str = "gate_up_proj",
         **how: Any,
     ) -> str:
-        """Add a mixture of experts, each of which is gated if ``into`` is a packed projection."""
+        """Add a mixture of experts; they are gated if ``into`` is the packed projection."""
         up, down = (self.tensor(f"{name}.{each}") for each in (into, "down_proj"))
         weight, bias = self._projection(router)
         filled = {
@@ -368,11 +373,11 @@ class Stack(Entries):
         )
 
     def sum(self, name: str, *takes: str) -> str:
-        """Add a sum."""
+        """Add the sum of entries."""
         return self.add("Add", name, list(takes))
 
     def product(self, name: str, *takes: str) -> str:
-        """Add a product of entries."""
+        """Add the product of entries."""
         return self.add("Multiply", name, list(takes))
 
     def scaled(self, name: str, takes: str, factor: float) -> str:
@@ -386,7 +391,7 @@ class Stack(Entries):
         return _ACTIVATIONS[name]
 
     def _projection(self, name: str) -> tuple[Tensor, Tensor | None]:
-        """The kernel and the bias of a projection."""
+        """The kernel and the bias of a projection; None without a bias."""
         kernel = self.tensor(f"{name}.weight")
         bias = f"{name}.bias"
         return kernel, self.tensor(bias) if bias in self else None
