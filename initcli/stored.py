@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 import os
-from bisect import bisect_right
 from functools import cache, lru_cache
-from itertools import accumulate
 from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from initcli.types import BYTES, Array, Size, TensorDtype
+from initcli.types import BYTES, Array, Size
 
 Bits = NDArray[np.unsignedinteger[Any]]
 
@@ -167,11 +165,11 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """Entries of several tensors of a file in sequence, with the names of the tensors."""
+    """Entries in several places in sequence; ``names`` are those of the tensors that hold them."""
 
     parts: tuple[Storage, ...]
     sizes: tuple[int, ...]
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def is_sequential(self) -> bool:
@@ -184,17 +182,15 @@ class Joined(msgspec.Struct, frozen=True):
         return sum(part.bytes for part in self.parts)
 
     def read(self, start: int, stop: int) -> Array:
-        """A copy of entries, or a view if one tensor has them all."""
-        ends = list(accumulate(self.sizes))
-        index = bisect_right(ends, start)
+        """A copy of entries, or a view if one part has them all."""
         pieces: list[Array] = []
-        while True:
-            begin = ends[index] - self.sizes[index]
-            pieces.append(self.parts[index].read(start - begin, min(stop, ends[index]) - begin))
-            start = ends[index]
-            if start >= stop:
-                return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-            index += 1
+        for part, size in zip(self.parts, self.sizes, strict=True):
+            if start < size and stop > 0:
+                pieces.append(part.read(max(start, 0), min(stop, size)))
+            start, stop = start - size, stop - size
+        if not pieces:
+            return self.parts[0].read(0, 0)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -283,7 +279,7 @@ _PATTERNS: dict[str, Any] = {
 }
 """The values of the bit patterns of each narrow dtype."""
 
-NUMPY: dict[TensorDtype, str] = {
+NUMPY: dict[str, str] = {
     "float64": "<f8",
     "float32": "<f4",
     "float16": "<f2",

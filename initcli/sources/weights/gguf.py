@@ -128,14 +128,11 @@ class _Placed:
 
 
 def _tensor(file: WeightsFile, begin: int, placed: Any) -> StoredTensor:
-    shape = file.checked_shape(placed.path, reversed(placed.sizes))
-    offset = begin + placed.offset
-    if placed.kind in _DTYPES:
-        return file.tensor(placed.path, shape, _DTYPES[placed.kind], offset)
+    shape, offset = file.checked_shape(placed.path, reversed(placed.sizes)), begin + placed.offset
     block = BLOCKS.get(placed.kind)
     if block is None:
-        dtype = f"ggml_type_{placed.kind}"
-        return StoredTensor(path=placed.path, shape=shape, dtype=dtype, storage=None)
+        dtype = _DTYPES.get(placed.kind, f"ggml_type_{placed.kind}")
+        return file.tensor(placed.path, shape, dtype, offset)
     size = math.prod(shape)
     row = shape[-1] if shape else 1
     if size and row % block.entries:

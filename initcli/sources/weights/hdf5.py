@@ -19,25 +19,24 @@ from initcli.limits import NESTING, in_force, remedy
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import archives
 from initcli.sources.weights.hdf5_blocks import CheckedStream
-from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
+from initcli.sources.weights.reader import (
+    Contents,
+    WeightsFile,
+    WeightsReader,
+    dtype_name,
+    without_optimizer,
+)
 from initcli.stored import NUMPY, StoredTensor, version
-from initcli.types import Array, Size, TensorDtype
+from initcli.types import Array, Size
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 KERAS_MEMBER = "model.weights.h5"
-_OTHERS = ("optimizer", "optimizer_weights")
-"""Groups in which Keras keeps an optimizer's state."""
 _FILTERS = {1, 2, 3, 32000}
 """Filters that are built into h5py: deflate, shuffle, fletcher32 and lzf."""
 _DAMAGES = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions that h5py raises for a damaged file, whose names may not even be strings."""
 _PIECE = 1 << 26
 """Maximum number of entries of a compressed tensor that are unpacked at once."""
-_NAMES: dict[str, TensorDtype] = {
-    **{np.dtype(numpy).name: name for name, numpy in NUMPY.items() if np.dtype(numpy).name == name},
-    "bool": "bool",
-    "void16": "bfloat16",
-}
 
 
 class Hdf5(WeightsReader):
@@ -119,11 +118,7 @@ def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
     with opened(file.name, within.stream) as root:
         tensors = list(_datasets(within, root))
         has_model = text(within.stream, root, "model_config") is not None
-    shown = [each for each in tensors if each.path.split("/")[0] not in _OTHERS]
-    notes = []
-    if hidden := len(tensors) - len(shown):
-        notes.append(f"not shown: {hidden:,} tensors of the optimizer")
-    return Contents(shown, notes, has_model)
+    return without_optimizer(tensors, "optimizer", "optimizer_weights", has_model=has_model)
 
 
 def _datasets(within: _Within, root: Any) -> Iterator[StoredTensor]:
@@ -175,14 +170,11 @@ def _layer(within: _Within, outer: str, path: str, group: Any) -> str:
 def _tensor(within: _Within, path: str, layer: str, dataset: Any) -> StoredTensor:
     file, offset, size, stream = within
     shape = file.checked_shape(path, map(int, dataset.shape or ()))
-    name = dataset.dtype.name
-    dtype = _NAMES.get(name)
+    dtype = dtype_name(dataset.dtype)
     if dataset.dtype.itemsize == 2 and text(stream, dataset, "dtype") == "bfloat16":
         dtype = "bfloat16"
-    plain = msgspec.structs.replace(
-        StoredTensor(path=path, shape=shape, dtype=dtype or name, storage=None), layer=layer
-    )
-    if dtype is None or dataset.shape is None:
+    plain = StoredTensor(path=path, shape=shape, dtype=dtype, storage=None, layer=layer)
+    if dtype not in NUMPY or dataset.shape is None:
         return plain
     if dataset.external or dataset.is_virtual:
         raise file.refused(f"the values of {quoted(path)} are in another file, which is not read")
@@ -203,8 +195,7 @@ def _tensor(within: _Within, path: str, layer: str, dataset: Any) -> StoredTenso
         raise file.refused(message, remedy("unpacked_bytes", needed))
     if math.prod(shape[1:]) > _PIECE:
         raise file.refused(f"{quoted(path)} has {math.prod(shape[1:]):,} compressed values per row")
-    kind = NUMPY[dtype]
-    storage = Chunked(file.name, offset, size, path, shape, kind)
+    storage = Chunked(file.name, offset, size, path, shape, NUMPY[dtype])
     return msgspec.structs.replace(plain, storage=storage)
 
 

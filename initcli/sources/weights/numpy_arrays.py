@@ -16,19 +16,12 @@ import numpy as np
 from initcli.errors import quoted
 from initcli.sources.weights import archives
 from initcli.sources.weights.archives import Member, Packed
-from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
+from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, dtype_name
 from initcli.stored import NUMPY, StoredTensor
-from initcli.types import TensorDtype
 
 _MAGIC = b"\x93NUMPY"
 _HEADER_BYTES = 16_384
 """Maximum size of a header, in bytes; NumPy rejects more than 10,000 characters."""
-_NAMES: dict[str, TensorDtype] = {
-    **{np.dtype(numpy).name: name for name, numpy in NUMPY.items() if np.dtype(numpy).name == name},
-    "bool": "bool",
-    "void16": "bfloat16",
-}
-"""Dtypes by NumPy's name. NumPy lacks bfloat16, and saves it as raw 16 bits."""
 
 
 class Npy(WeightsReader):
@@ -72,26 +65,22 @@ def _tensor(file: WeightsFile, path: str, member: Member) -> StoredTensor:
     except Exception:  # a damaged header can raise anything
         raise file.refused(f"the header of {quoted(path)} is not that of a NumPy array") from None
     shape = file.checked_shape(path, sizes)
-    dtype = _NAMES.get(numpy.name)
+    dtype = dtype_name(numpy)
+    if dtype not in NUMPY:
+        return file.tensor(path, shape, dtype)
     begin, size = head.tell(), math.prod(shape)
-    if dtype is None:
-        return StoredTensor(path=path, shape=shape, dtype=numpy.name, storage=None)
-    if begin + size * numpy.itemsize > member.size:
-        raise file.refused(
-            f"{quoted(path)} has {member.size:,} bytes, and its shape takes "
-            f"{begin + size * numpy.itemsize:,}"
-        )
-    is_column_major = is_fortran and len(shape) > 1
+    if member.size - begin < size * numpy.itemsize:
+        file.require_size(path, shape, dtype, member.size - begin)
+    is_big = numpy.byteorder == ">"
+    strides = None
+    if is_fortran and len(shape) > 1:
+        strides = tuple(math.prod(shape[:axis]) for axis in range(len(shape)))
     if member.offset is not None:
-        strides = None
-        if is_column_major:
-            strides = tuple(math.prod(shape[:axis]) for axis in range(len(shape)))
         offset = member.offset + begin
-        is_big = numpy.byteorder == ">"
         return file.tensor(path, shape, dtype, offset, big_endian=is_big, strides=strides)
-    if is_column_major:
-        return StoredTensor(path=path, shape=shape, dtype=f"{dtype} by columns", storage=None)
-    kind = NUMPY[dtype].replace("<", ">") if numpy.byteorder == ">" else NUMPY[dtype]
+    if strides is not None:
+        return file.tensor(path, shape, f"{dtype} by columns")
+    kind = NUMPY[dtype].replace("<", ">") if is_big else NUMPY[dtype]
     storage = Packed(file.name, member.name, begin, kind, size)
     return StoredTensor(path=path, shape=shape, dtype=dtype, storage=storage)
 

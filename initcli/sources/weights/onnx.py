@@ -5,13 +5,11 @@ https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from initcli.errors import InvalidSpec, quoted
+from initcli.errors import quoted
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
 from initcli.sources.weights.sharded import beside
 from initcli.stored import NUMPY, Held, StoredTensor
@@ -133,37 +131,29 @@ def _tensor(file: WeightsFile, start: int, stop: int) -> StoredTensor:
             parts.append(np.frombuffer(file.content[begin:end], NUMPY[_NUMBERS[field]]))
         elif field in _VARINTS and kind == _BYTES:
             parts.append(_varints(file, begin, end))
-    shape = file.checked_shape(path, sizes)
-    dtype = _DTYPES.get(code)
-    if dtype is None:
-        return StoredTensor(path=path, shape=shape, dtype=f"onnx_type_{code}", storage=None)
-    needed = math.prod(shape) * BYTES[dtype]
+    dtype = _DTYPES.get(code, f"onnx_type_{code}")
+    if dtype not in NUMPY:
+        return file.tensor(path, sizes, dtype)
     if external:
-        return _external(file, path, shape, dtype, external)
+        return _external(file, path, sizes, dtype, external)
     if raw is not None:
-        if raw[1] - raw[0] != needed:
-            raise _wrong_size(file, path, raw[1] - raw[0], needed)
-        return file.tensor(path, shape, dtype, raw[0])
+        return file.tensor(path, sizes, dtype, raw[0], size=raw[1] - raw[0])
     values = np.concatenate(parts or [np.zeros(0)]).astype(np.dtype(NUMPY[dtype]), copy=False)
     if dtype == "float16":
         values = np.concatenate(parts or [np.zeros(0, int)]).astype(np.uint16).view(np.float16)
-    if values.nbytes != needed:
-        raise _wrong_size(file, path, values.nbytes, needed)
+    shape = file.checked_shape(path, sizes)
+    file.require_size(path, shape, dtype, values.nbytes)
     return StoredTensor(path=path, shape=shape, dtype=dtype, storage=Held(values))
 
 
-def _wrong_size(file: WeightsFile, path: str, size: int, needed: int) -> InvalidSpec:
-    return file.refused(f"{quoted(path)} has {size:,} bytes, but its shape takes {needed:,}")
-
-
 def _external(
-    file: WeightsFile, path: str, shape: Any, dtype: TensorDtype, external: dict[str, str]
+    file: WeightsFile, path: str, sizes: list[int], dtype: str, external: dict[str, str]
 ) -> StoredTensor:
     offset = external.get("offset") or "0"
     if not offset.isdecimal() or len(offset) > 18:
         raise file.refused(f"{quoted(path)} begins at the byte {quoted(offset)} of another file")
     other = WeightsFile(beside(file, external.get("location", "")))
-    return other.tensor(path, shape, dtype, int(offset))
+    return other.tensor(path, sizes, dtype, int(offset))
 
 
 def _text(file: WeightsFile, begin: int, end: int) -> str:

@@ -5,7 +5,6 @@ https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -14,7 +13,7 @@ import msgspec
 from initcli.errors import quoted
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, in_model_order
 from initcli.stored import StoredTensor
-from initcli.types import BYTES, TensorDtype, shape_text
+from initcli.types import TensorDtype
 
 DTYPES: dict[str, TensorDtype] = {
     "F64": "float64",
@@ -95,14 +94,5 @@ def _refuse_gaps(file: WeightsFile, placed: Sequence[tuple[int, int, str]], size
 
 def _tensor(file: WeightsFile, begin: int, path: str, entry: _Entry) -> StoredTensor:
     start, stop = entry.data_offsets
-    shape = file.checked_shape(path, entry.shape)
-    dtype = DTYPES.get(entry.dtype)
-    if dtype is None:
-        return StoredTensor(path=path, shape=shape, dtype=entry.dtype, storage=None)
-    needed = math.prod(shape) * BYTES[dtype]
-    if stop - start != needed:
-        raise file.refused(
-            f"{quoted(path)} has {stop - start:,} bytes, and its shape {shape_text(shape)} in "
-            f"{dtype} takes {needed:,}"
-        )
-    return file.tensor(path, shape, dtype, begin + start)
+    dtype = DTYPES.get(entry.dtype, entry.dtype)
+    return file.tensor(path, entry.shape, dtype, begin + start, size=stop - start)
