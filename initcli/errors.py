@@ -281,6 +281,12 @@ def listed(words: Iterable[str], conjunction: str = "or") -> str:
     return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
+def some(names: Sequence[str], conjunction: str = "and", most: int = 5) -> str:
+    """``a, b and 3 more``: the first names, and how many are left out."""
+    more = len(names) - most
+    return listed([*names[:most], *([f"{more:,} more"] if more > 0 else [])], conjunction)
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped, safe to print on a terminal."""
     if text.isprintable():

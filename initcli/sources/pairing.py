@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from initcli.checkpoint import Checkpoint, Subject
-from initcli.errors import did_you_mean, listed, printable, quoted
+from initcli.errors import did_you_mean, printable, quoted, some
 from initcli.frameworks.torch_layout import FromTorch, NoCounterpart, torch_shapes
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
@@ -29,8 +29,6 @@ from initcli.sources.torch_file import flattened_images, module_entries
 from initcli.stored import StoredTensor
 from initcli.types import Size
 
-_MAX_NAMES = 5
-"""Parameters or tensors without a partner that a note names."""
 _NUMBER = re.compile(r"\d+")
 _ROLES = (
     ("count", ("num_batches",)),
@@ -451,9 +449,3 @@ def _role(name: str) -> str:
 
 def _parts(path: str) -> list[str]:
     return re.split(r"[/.]", path.removesuffix(":0"))
-
-
-def some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
-    return listed(names[:_MAX_NAMES], "and") + more

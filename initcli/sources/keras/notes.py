@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from initcli.errors import listed, quoted
+from initcli.errors import quoted, some
 from initcli.layers.core import Opaque
 
-_MAX_NAMES = 5
 _MAX_NOTES = 50
 
 THAWED = (
@@ -57,6 +56,4 @@ def _unknown(layer: Opaque) -> Iterator[str]:
 
 def note_on(names: list[str], kind: str, note: str) -> str:
     """A note on several layers, with their names and what they have in common."""
-    more = len(names) - _MAX_NAMES
-    shown = [*map(quoted, names[:_MAX_NAMES]), *([f"{more} more"] if more > 0 else [])]
-    return f"{listed(shown, 'and')}{f' ({kind})' if kind else ''}: {note}"
+    return f"{some(list(map(quoted, names)))}{f' ({kind})' if kind else ''}: {note}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, Any, NamedTuple
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from initcli.errors import InvalidSpec, quoted
 from initcli.limits import in_force, remedy
-from initcli.sources.reader import unreadable
+from initcli.sources.reader import Source, unreadable
 from initcli.sources.weights.reader import WeightsFile
 from initcli.stored import mapped, version
 from initcli.types import Array
@@ -47,15 +49,8 @@ def members(file: WeightsFile) -> dict[str, Member]:
     Raises:
         InvalidSpec: the archive is damaged, or exceeds a limit.
     """
-    try:
-        with file.path.open("rb") as stream:
-            bounded: Any = _Bounded(file, stream)
-            with zipfile.ZipFile(bounded) as archive:
-                infos = archive.infolist()
-    except InvalidSpec:
-        raise
-    except DAMAGES as error:
-        raise file.refused(f"this archive cannot be read: {error}") from None
+    with file.path.open("rb") as stream, opened(file, stream, "header_bytes") as archive:
+        infos = archive.infolist()
     found = {}
     unpacked = 0
     for info in infos:
@@ -71,6 +66,22 @@ def members(file: WeightsFile) -> dict[str, Member]:
         message = f"this archive unpacks to {unpacked:,} bytes, but {allowed:,} are allowed"
         raise file.refused(message, remedy("unpacked_bytes", unpacked))
     return found
+
+
+@contextmanager
+def opened(file: WeightsFile | Source, stream: IO[bytes], limit: str) -> Iterator[zipfile.ZipFile]:
+    """The archive in a stream, with errors of reading it as errors of the file.
+
+    Its list of files, which zipfile reads at once, is subject to a limit.
+    """
+    bounded: Any = _Bounded(file, stream, limit)
+    try:
+        with zipfile.ZipFile(bounded) as archive:
+            yield archive
+    except InvalidSpec:
+        raise
+    except DAMAGES as error:
+        raise file.refused(f"this archive cannot be read: {error}") from None
 
 
 def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
@@ -98,22 +109,23 @@ def content(file: WeightsFile, member: Member, most: int) -> bytes:
 
 
 class _Bounded:
-    """A stream that rejects large reads: zipfile reads an archive's list of files at once."""
+    """A stream that refuses to read more than a limit at once."""
 
-    def __init__(self, file: WeightsFile, stream: IO[bytes]) -> None:
+    def __init__(self, file: WeightsFile | Source, stream: IO[bytes], limit: str) -> None:
         self.file = file
+        self.limit = limit
+        self.most = max(getattr(in_force(), limit) + 1, _LEAST_BYTES)
         self.seek = stream.seek
         self.tell = stream.tell
         self.seekable = stream.seekable
         self._read = stream.read
 
     def read(self, size: int = -1) -> bytes:
-        limit = max(in_force().header_bytes + 1, _LEAST_BYTES)
-        if size > limit:
+        if size > self.most:
             message = f"the list of files in this archive has {size:,} bytes"
-            raise self.file.refused(message, remedy("header_bytes", size))
+            raise self.file.refused(message, remedy(self.limit, size))
         # zipfile reads only the end of the archive without a size.
-        return self._read(limit if size < 0 else size)
+        return self._read(self.most if size < 0 else size)
 
 
 class Packed(msgspec.Struct, frozen=True):

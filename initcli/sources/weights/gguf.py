@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from typing import NamedTuple
 
 from initcli.errors import quoted
 from initcli.limits import in_force, remedy
@@ -20,7 +20,6 @@ _MAGIC = b"GGUF"
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Sizes in bytes of the kinds of values with a fixed size; 8 is a string, 9 a list."""
 _TEXT, _LIST, _UINT32 = 8, 9, 4
-_MAX_AXES = 4
 _DTYPES: dict[int, TensorDtype] = {
     0: "float32",
     1: "float16",
@@ -64,7 +63,7 @@ class Gguf(WeightsReader):
                 alignment = header.number("<I")
             else:
                 header.skip(kind)
-        placed = [_Placed(header) for _ in range(tensors)]
+        placed = [header.entry() for _ in range(tensors)]
         if alignment < 1:
             raise file.refused("its tensors are aligned to 0 bytes")
         begin = -(-header.place // alignment) * alignment
@@ -86,6 +85,12 @@ class _Header:
     def text(self) -> str:
         """The next string."""
         return bytes(self._take(self.number("<Q"))).decode("utf-8", "replace")
+
+    def entry(self) -> _Entry:
+        """The next entry of a tensor."""
+        path = self.text()
+        sizes = [self.number("<Q") for _ in range(self.number("<I"))]
+        return _Entry(path, sizes, self.number("<I"), self.number("<Q"))
 
     def skip(self, kind: int) -> None:
         """Skip a value."""
@@ -114,20 +119,16 @@ class _Header:
         return part
 
 
-class _Placed:
+class _Entry(NamedTuple):
     """The header's entry of one tensor."""
 
-    def __init__(self, header: _Header) -> None:
-        self.path = header.text()
-        axes = header.number("<I")
-        if axes > _MAX_AXES:
-            raise header.file.refused(f"{quoted(self.path)} has {axes:,} axes")
-        self.sizes = [header.number("<Q") for _ in range(axes)]
-        self.kind = header.number("<I")
-        self.offset = header.number("<Q")
+    path: str
+    sizes: list[int]
+    kind: int
+    offset: int
 
 
-def _tensor(file: WeightsFile, begin: int, placed: Any) -> StoredTensor:
+def _tensor(file: WeightsFile, begin: int, placed: _Entry) -> StoredTensor:
     shape, offset = file.checked_shape(placed.path, reversed(placed.sizes)), begin + placed.offset
     block = BLOCKS.get(placed.kind)
     if block is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from initcli.checkpoint import Checkpoint
-from initcli.errors import listed, printable, quoted
+from initcli.errors import printable, quoted, some
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import known_readers, reader_of
 from initcli.sources.weights.reader import WeightsFile, checked
@@ -55,8 +55,7 @@ def _instead(folder: Path) -> str:
     specs = sorted(each.name for each in folder.iterdir() if each.name.endswith(suffixes))
     if not specs:
         return ""
-    more = f" and {len(specs) - _MAX_NOTES:,} more" if len(specs) > _MAX_NOTES else ""
-    return f"name a file in it: {listed(map(quoted, specs[:_MAX_NOTES]), 'or')}{more}"
+    return f"name a file in it: {some(list(map(quoted, specs)), 'or')}"
 
 
 _NAMES = (
@@ -84,9 +83,8 @@ def _main_file(folder: Path) -> Path | None:
         return None
     if not files:
         raise unreadable(str(folder), "there are no weights in this folder", _instead(folder))
-    names = listed([quoted(each.name) for each in files[:_MAX_NOTES]], "and")
-    more = f" and {len(files) - _MAX_NOTES:,} more" if len(files) > _MAX_NOTES else ""
-    message = f"there are several files of weights in this folder: {names}{more}"
+    names = some([quoted(each.name) for each in files])
+    message = f"there are several files of weights in this folder: {names}"
     raise unreadable(str(folder), message, "name one of them")
 
 

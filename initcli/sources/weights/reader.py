@@ -156,11 +156,9 @@ class WeightsFile:
         shape = self.checked_shape(path, sizes)
         if dtype not in NUMPY:
             return StoredTensor(path=path, shape=shape, dtype=dtype, storage=None)
-        reach = math.prod(shape)
         if size is not None:
             self.require_size(path, shape, dtype, size)
-        if strides is not None and reach:
-            reach = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+        reach = math.prod(shape) if strides is None else reach_of(shape, strides)
         numpy = NUMPY[dtype].replace("<", ">") if big_endian else NUMPY[dtype]
         base = Mapped(self.name, offset, numpy, reach)
         if offset < 0 or offset + base.bytes > self.size:
@@ -180,6 +178,13 @@ class WeightsFile:
                 f"{quoted(path)} has {size:,} bytes, and its shape {shape_text(shape)} in "
                 f"{dtype} takes {needed:,}"
             )
+
+
+def reach_of(shape: Size, strides: Size) -> int:
+    """The number of entries from the first to the last of a tensor with strides."""
+    if not math.prod(shape):
+        return 0
+    return 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:

@@ -11,12 +11,14 @@ import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
-from initcli.errors import InvalidSpec, listed, quoted
+import numpy as np
+
+from initcli.errors import InvalidSpec, quoted, some
 from initcli.limits import NESTING
 from initcli.sources.weights import archives
 from initcli.sources.weights.archives import Member
-from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
-from initcli.stored import StoredTensor
+from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, reach_of
+from initcli.stored import NUMPY, StoredTensor
 from initcli.types import BYTES, TensorDtype
 
 SAVE_ANEW = (
@@ -131,16 +133,8 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, *others: Any) -> 
     return _View(storage, offset, tuple(shape), tuple(strides), dtype)
 
 
-def _parameter(tensor: Any, *_: Any) -> Any:
+def _first(tensor: Any, *_: Any) -> Any:
     return tensor
-
-
-def _nothing(*_: Any) -> None:
-    return None
-
-
-def _sizes(sizes: Any = ()) -> tuple[Any, ...]:
-    return tuple(sizes)
 
 
 _INERT: dict[tuple[str, str], Any] = {
@@ -148,10 +142,10 @@ _INERT: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor"): _view,
     ("torch._utils", "_rebuild_tensor_v2"): _view,
     ("torch._utils", "_rebuild_tensor_v3"): _view,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-    ("torch", "Size"): _sizes,
-    ("torch", "device"): _nothing,
+    ("torch._utils", "_rebuild_parameter"): _first,
+    ("torch._utils", "_rebuild_parameter_with_state"): _first,
+    ("torch", "Size"): tuple,
+    ("torch", "device"): _first,
     ("torch.storage", "UntypedStorage"): _Kind("UntypedStorage"),
 }
 """Harmless stand-ins for the few names that a file of tensors needs."""
@@ -250,14 +244,8 @@ def _weights(data: Any) -> tuple[Any, list[str]]:
         others = [each for each in data if each not in shown]
     if not others:
         return shown, []
-    names = listed([quoted(each) for each in others[:_MAX_NAMES]], "and")
-    more = f" and {len(others) - _MAX_NAMES:,} more" if len(others) > _MAX_NAMES else ""
     where = "" if key is None else f"the weights are those under {quoted(key)}; "
-    return shown, [f"{where}not shown: {names}{more}"]
-
-
-_MAX_NAMES = 8
-"""Maximum number of a file's other parts that a note lists."""
+    return shown, [f"{where}not shown: {some([quoted(each) for each in others])}"]
 
 
 def _named(data: Any, alone: str) -> Iterator[tuple[str, _View]]:
@@ -285,35 +273,26 @@ def _stored(
     path: str,
     view: _View,
 ) -> StoredTensor:
-    shape = file.checked_shape(path, view.shape)
-    if view.dtype not in BYTES:
-        return StoredTensor(path=path, shape=shape, dtype=view.dtype, storage=None)
-    dtype = view.dtype
+    shape, strides, dtype = file.checked_shape(path, view.shape), view.strides, view.dtype
+    if dtype not in NUMPY:
+        return file.tensor(path, shape, dtype)
     member = members.get(f"{folder}data/{view.storage.key}")
     if member is None or member.offset is None:
         raise file.refused(f"the values of {quoted(path)} are not in this archive")
-    strides = tuple(view.strides)
-    size = math.prod(shape)
-    reach = 0
-    if size:
-        if min(strides, default=0) < 0:
-            raise file.refused(f"{quoted(path)} has the strides {quoted(strides)}")
-        reach = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    size, reach = math.prod(shape), reach_of(shape, strides)
+    if size and min(strides, default=0) < 0:
+        raise file.refused(f"{quoted(path)} has the strides {quoted(strides)}")
     if size > max(reach, _REPEATED):
         raise file.refused(f"{quoted(path)} repeats {reach:,} values {size:,} times in all")
-    if (view.offset + reach) * BYTES[dtype] > member.size:
+    itemsize = np.dtype(NUMPY[dtype]).itemsize
+    if (view.offset + reach) * itemsize > member.size:
         raise file.refused(f"{quoted(path)} is not within its storage")
-    offset = member.offset + view.offset * BYTES[dtype]
     # Strides of axes of one entry, or of no entries, mean nothing.
     plain = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     is_plain = all(n == 1 or a == b for n, a, b in zip(shape, strides, plain, strict=True))
+    offset, strided = member.offset + view.offset * itemsize, strides if size else None
     return file.tensor(
-        path,
-        shape,
-        dtype,
-        offset,
-        big_endian=is_big,
-        strides=None if is_plain or not size else strides,
+        path, shape, dtype, offset, big_endian=is_big, strides=None if is_plain else strided
     )
 
 
