@@ -64,7 +64,6 @@ class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
                 shape=tensor.shape,
                 initializer=_UNDECLARED,
                 dtype=cast(Any, tensor.dtype),
-                contracts=None,
                 stored=tensor,
             )
             for tensor in self.tensors
@@ -102,13 +101,7 @@ _UNDECLARED = Undeclared()
 
 def _groups(parameters: Iterable[Parameter]) -> Iterator[BuiltLayer]:
     for name, members in groupby(parameters, lambda each: each.scope or each.path):
-        yield BuiltLayer(
-            name=name,
-            layer=Tensors(),
-            input_shapes=(),
-            output_shapes=(),
-            parameters=tuple(members),
-        )
+        yield BuiltLayer(name=name, layer=Tensors(), parameters=tuple(members))
 
 
 Subject = Model | Checkpoint

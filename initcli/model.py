@@ -33,8 +33,8 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     layer: Layer
-    input_shapes: Shapes
-    output_shapes: Shapes
+    input_shapes: Shapes = ()
+    output_shapes: Shapes = ()
     parameters: tuple[Parameter, ...]
     layers: tuple[BuiltLayer, ...] = ()
     calls: int = 1

@@ -1,11 +1,11 @@
-"""Reading how JAX fills arrays, without memory for them and without a draw.
+"""How JAX fills arrays, without allocating or drawing them.
 
-The function that makes a model is traced to a jaxpr, and the jaxpr is followed from random bits to
-the arrays that come out. Uniform numbers are bits below the exponent of 1, normal ones the inverse
-error function of uniform ones, truncated ones that of fewer uniform ones, and orthogonal matrices
-the Q of normal ones, so that no function of ``jax.random`` has to be known by its name. What no
-random number enters is computed. Whatever else is done to random entries makes them unknown, by
-the name of that operation.
+The function that makes a model is traced to a jaxpr. The jaxpr is interpreted: each intermediate
+array is a distribution or known values. No function of ``jax.random`` is recognized by name,
+because JAX computes uniform numbers from random bits with the exponent of 1, normal and truncated
+normal numbers with the inverse error function, and orthogonal matrices as the Q of normal ones.
+What depends on no random number is computed. Any other operation makes random entries unknown, and
+its name is kept.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from initcli.sources.code.contents import (
     Part,
     are_alike,
     are_signs,
+    arithmetic,
     clamped,
-    combined,
     draw_of,
     erfinv,
     mapped,
@@ -71,16 +71,17 @@ _KEY_OPERATIONS = {"seed", "wrap", "unwrap", "fold_in", "split", "clone"}
 
 
 class Traced(NamedTuple):
-    """The arrays of a value, and the parts of each."""
+    """The arrays of a value, and the parts of each array."""
 
     leaves: tuple[Leaf, ...]
     parts: tuple[tuple[Part, ...], ...]
 
 
 def traced(make: Callable[[], Any]) -> tuple[Any, Traced | None]:
-    """A value, and how its arrays are filled; None of one whose arrays were made before.
+    """The value that ``make`` returns, and how its arrays are filled.
 
-    Code meets tracers in place of arrays.
+    The latter is None if the arrays were made before the call. In the value, tracers stand for
+    arrays.
     """
     made: list[Any] = []
     found: list[Leaf] = []
@@ -107,7 +108,7 @@ def traced(make: Callable[[], Any]) -> tuple[Any, Traced | None]:
 
 
 def _evaluated(closed: Any, inputs: Sequence[Value], wanted: Sequence[bool] = ()) -> list[Value]:
-    """What the outputs of a jaxpr hold, or those that are ``wanted``."""
+    """The values of the outputs of a jaxpr, by default of all; others are unknown."""
     jaxpr = getattr(closed, "jaxpr", closed)
     wanted = wanted or [True] * len(jaxpr.outvars)
     known: dict[Any, Value] = dict(zip(jaxpr.invars, inputs, strict=True))
@@ -149,7 +150,7 @@ def is_key(value: Any) -> bool:
 
 
 def _after(equation: Any, inputs: list[Value], wanted: list[bool]) -> list[Value]:
-    """What the outputs of an equation hold."""
+    """The values of the outputs of an equation."""
     name, parameters = equation.primitive.name, equation.params
     inner = next((parameters[key] for key in _INNER if key in parameters), None)
     if name == "scan":
@@ -221,7 +222,7 @@ def _same(one: Value, two: Value) -> bool:
 
 
 def _scanned(equation: Any, inputs: list[Value]) -> list[Value]:
-    """What a scan makes, as far as each step does the same."""
+    """The values of the outputs of a scan, known if all steps do the same."""
     count, length = equation.params["num_consts"], equation.params["length"]
     carried = equation.params["num_carry"]
     fixed = [_repeated(each) for each in inputs[:count]]
@@ -229,7 +230,7 @@ def _scanned(equation: Any, inputs: list[Value]) -> list[Value]:
     steps = [_step(each) for each in inputs[count + carried :]]
     results = _evaluated(equation.params["jaxpr"], [*fixed, *carry, *steps])
     if not all(map(_same, carry, results)):
-        # A random key that is split goes on as one; of all else the first step says nothing.
+        # A split random key is still a key; other carried values are unknown after the first step.
         carry = [
             one if _same(one, two) else Unknown(operation="scan")
             for one, two in zip(carry, results, strict=False)
@@ -246,7 +247,7 @@ def _scanned(equation: Any, inputs: list[Value]) -> list[Value]:
 
 
 def _repeated(value: Value) -> Value:
-    """What every step reads again: draws of it would be copies."""
+    """A value that every step reads; what is random in it is the same in all steps."""
     if value == _KEYS:
         return _SHARED_KEYS
     is_known = isinstance(value, Computed | Constant | Undrawn)
@@ -254,7 +255,7 @@ def _repeated(value: Value) -> Value:
 
 
 def _step(value: Value) -> Value:
-    """What one step reads of a stack."""
+    """The slice of a stack that one step reads."""
     if isinstance(value, Computed):
         first = value.values[:1]
         is_same = len(value.values) and bool(np.all(value.values == first))
@@ -265,7 +266,7 @@ def _step(value: Value) -> Value:
 
 
 def _stacked(value: Value, length: int, shape: Size) -> Value:
-    """What all steps write, each of them a value."""
+    """The stack of the values that the steps write."""
     if isinstance(value, Computed) and math.prod(shape) <= MAX_COMPUTED:
         return Computed(np.broadcast_to(value.values, shape))
     if isinstance(value, Orthogonal):
@@ -274,7 +275,7 @@ def _stacked(value: Value, length: int, shape: Size) -> Value:
 
 
 def _computed(equation: Any, inputs: Sequence[Value]) -> list[Value] | None:
-    """The values that an equation makes, if nothing random enters it and they are not too large."""
+    """The results of an equation without random inputs; None if there are random or large ones."""
     if not all(isinstance(each, Computed | Constant) for each in inputs):
         return None
     sizes = [math.prod(each.aval.shape) for each in (*equation.invars, *equation.outvars)]
@@ -302,43 +303,27 @@ def _computed(equation: Any, inputs: Sequence[Value]) -> list[Value] | None:
 
 
 def _affine(equation: Any, inputs: list[Value]) -> Value:
-    """a·x + b of a distribution, for numbers a and b."""
+    """Arithmetic of distributions and numbers."""
     name = equation.primitive.name
-    numbers = [number_of(each) for each in inputs]
+    if name == "neg":
+        return each_changed(inputs[0], lambda each: scaled(each, -1.0, 0.0))
     random = [at for at, each in enumerate(inputs) if not isinstance(each, Computed | Constant)]
     contents = [content_of(each) for each in inputs]
-    if name == "mul" and len(random) == 2 and any(map(are_signs, contents)):
-        # Random signs leave an orthogonal matrix orthogonal.
-        other = inputs[1 if are_signs(contents[0]) else 0]
-        if all(isinstance(each, Orthogonal) for _, each in parts_of(other, ())):
-            return other
-    # Where nothing is random, there are too many entries to compute.
-    at = random[0] if random else max(range(len(inputs)), key=lambda at: size_of(equation, at))
-    value = inputs[at]
-    number = 1.0 if len(inputs) == 1 else numbers[1 - at]
-    is_first = at == 0
-    if len(random) == 2 and equation.invars[0].aval.shape == equation.invars[1].aval.shape:
-        return combined(name, *contents)
-    if len(random) > 1 or number is None or size_of(equation, at) != size_of(equation):
+    if len(random) == 2:
+        if name == "mul" and any(map(are_signs, contents)):
+            at = 1 if are_signs(contents[0]) else 0
+            sign = contents[1 - at]
+            return each_changed(inputs[at], lambda each: arithmetic(name, each, sign))
+        is_alike = equation.invars[0].aval.shape == equation.invars[1].aval.shape
+        return arithmetic(name, *contents) if is_alike else unknown(contents, name)
+    # Without random entries, there are too many to compute.
+    at = random[0] if random else max((0, 1), key=lambda at: size_of(equation, at))
+    number = number_of(inputs[1 - at])
+    if number is None or size_of(equation, at) != size_of(equation):
         return unknown(contents, name)
-    if name == "div" and not is_first:
-        return each_changed(value, lambda each: _scaled(mapped(each, "reciprocal"), number, 0.0))
-    if name == "div" and not number:
-        return unknown(contents, name)
-    factor, shift = {
-        "mul": (number, 0.0),
-        "neg": (-1.0, 0.0),
-        "add": (1.0, number),
-        "sub": (1.0, -number) if is_first else (-1.0, number),
-        "div": (1 / number if number else 1.0, 0.0),
-    }[name]
-    return each_changed(value, lambda each: _scaled(each, factor, shift))
-
-
-def _scaled(content: Content, factor: float, shift: float) -> Content:
-    if isinstance(content, Computed):
-        return Computed(content.values * factor + shift)
-    return scaled(content, factor, shift)
+    if at == 0:
+        return each_changed(inputs[at], lambda each: arithmetic(name, each, number))
+    return each_changed(inputs[at], lambda each: arithmetic(name, number, each))
 
 
 def _clamped(equation: Any, inputs: list[Value]) -> Value:
@@ -395,13 +380,13 @@ def _joined_bits(equation: Any, inputs: list[Value]) -> Value:
 
 
 def _reinterpreted(equation: Any, inputs: list[Value]) -> Value:
-    """Random bits of the fraction below the exponent of 1 are a uniform number from 1 to 2."""
+    """A float with the exponent of 1 and a random fraction is uniform from 1 to 2."""
     dtype = equation.params["new_dtype"]
     bits = inputs[0]
     if isinstance(bits, Bits) and jax.numpy.issubdtype(dtype, jax.numpy.floating):
         one = int(np.ones((), dtype).view(f"u{np.dtype(dtype).itemsize}"))
         if bits == Bits(jax.numpy.finfo(dtype).nmant, one):
-            # Keys may be equal, and with them draws.
+            # Draws of equal keys are equal.
             return draw_of(RandomUniform(minval=1.0, maxval=2.0), (0,))
     return unknown([content_of(bits)], equation.primitive.name)
 
@@ -417,7 +402,7 @@ def _converted(equation: Any, inputs: list[Value]) -> Value:
 
 
 def _orthogonal(equation: Any, inputs: list[Value]) -> Value:
-    """The Q of a stack of normal matrices."""
+    """The Q of QR decompositions of normal matrices."""
     shape = equation.outvars[0].aval.shape
     match plain(content_of(inputs[0])):
         case RandomNormal(mean=0.0) if shape[-2:] == equation.invars[0].aval.shape[-2:]:
@@ -426,7 +411,7 @@ def _orthogonal(equation: Any, inputs: list[Value]) -> Value:
 
 
 def _orthogonals(content: Content, shape: Size, axes: int) -> Value:
-    """A content for each index of the first axes."""
+    """One content for each index of the first axes."""
     if not axes:
         return content
     if math.prod(shape[:axes]) > MAX_PARTS:
@@ -463,4 +448,4 @@ _RULES: Mapping[str, Callable[[Any, list[Value]], Value]] = {
     "pad": padded,
 }
 _MOVES = {*_RESHAPES, *_SLICES, "concatenate", "dynamic_update_slice", "scatter", "select_n", "pad"}
-"""Operations after which entries may lie elsewhere."""
+"""Operations that move entries."""

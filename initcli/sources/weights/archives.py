@@ -1,4 +1,4 @@
-"""Zip archives of tensors: the place of each member, and compressed members."""
+"""Zip archives of tensors: the offsets of their members, and compressed members."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DAMAGES = (
 )
 """Exceptions that zipfile raises for a damaged archive."""
 _LEAST_BYTES = 1 << 17
-"""Bytes that zipfile reads at once from any file, because a comment may have 64 KiB."""
+"""Bytes that zipfile reads at once from any file, to find the end of a comment."""
 _LOCAL_HEADER = 30
 
 
 class Member(NamedTuple):
-    """A file in an archive; ``offset`` is where its bytes begin, None if they are compressed."""
+    """A file in an archive; ``offset`` is that of its bytes, None if they are compressed."""
 
     name: str
     size: int
@@ -70,9 +70,10 @@ def members(file: WeightsFile) -> dict[str, Member]:
 
 @contextmanager
 def opened(file: WeightsFile | Source, stream: IO[bytes], limit: str) -> Iterator[zipfile.ZipFile]:
-    """The archive in a stream, with errors of reading it as errors of the file.
+    """The archive in a stream.
 
-    Its list of files, which zipfile reads at once, is subject to a limit.
+    Raises:
+        InvalidSpec: the archive is damaged, or its list of files exceeds the limit.
     """
     bounded: Any = _Bounded(file, stream, limit)
     try:
@@ -85,7 +86,7 @@ def opened(file: WeightsFile | Source, stream: IO[bytes], limit: str) -> Iterato
 
 
 def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
-    """The offset of a member's bytes, after its own header."""
+    """The offset of the bytes of a member, which follow its header."""
     start = info.header_offset
     header = bytes(file.content[start : start + _LOCAL_HEADER]) if start >= 0 else b""
     if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\x03\x04"):
@@ -98,7 +99,7 @@ def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
 
 
 def content(file: WeightsFile, member: Member, most: int) -> bytes:
-    """The first bytes of a member, at most ``most``."""
+    """At most ``most`` bytes of a member, the first ones."""
     if member.offset is not None:
         return bytes(file.content[member.offset : member.offset + min(member.size, most)])
     try:
@@ -145,7 +146,7 @@ class Packed(msgspec.Struct, frozen=True):
         return self.size * np.dtype(self.dtype).itemsize
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries, unpacked; fast if they follow those that were read last."""
+        """Entries, unpacked; this is fast if they follow those of the last call."""
         dtype = np.dtype(self.dtype)
         try:
             stream = _open(self.file, self.member, version(self.file))

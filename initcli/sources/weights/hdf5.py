@@ -40,7 +40,7 @@ _PIECE = 1 << 26
 
 
 class Hdf5(WeightsReader):
-    """The datasets of a file; the file of an old model also has its configuration."""
+    """The datasets of a file; a file of an old model also has its configuration."""
 
     suffixes = (".weights.h5", ".h5", ".hdf5")
     may_have_model = True
@@ -64,7 +64,7 @@ class KerasArchive(WeightsReader):
     def read(self, file: WeightsFile) -> Contents:
         member = archives.members(file)[KERAS_MEMBER]
         if member.offset is None:
-            raise file.refused(f"its {KERAS_MEMBER} is compressed, which Keras never does")
+            raise file.refused(f"its {KERAS_MEMBER} is compressed, but Keras does not compress it")
         return _contents(file, member.offset, member.size)._replace(has_model=True)
 
 
@@ -105,7 +105,7 @@ def text(stream: CheckedStream, item: Any, name: str) -> str | None:
 
 
 class _Within(NamedTuple):
-    """The range of bytes of a file that is an HDF5 file, and its stream."""
+    """An HDF5 file within a file: its range of bytes and its stream."""
 
     file: WeightsFile
     offset: int
@@ -122,7 +122,7 @@ def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
 
 
 def _datasets(within: _Within, root: Any) -> Iterator[StoredTensor]:
-    """Every dataset with a numeric dtype, sorted by name; a group that is linked twice, once."""
+    """The datasets of a file, sorted by name; those of a group with several links once."""
     import h5py
 
     file = within.file
@@ -138,13 +138,13 @@ def _datasets(within: _Within, root: Any) -> Iterator[StoredTensor]:
             continue
         opened_groups.add(address)
         if path.count("/") > NESTING or len(opened_groups) > in_force().tensors:
-            raise file.refused("its groups nest too deeply, or are too many")
+            raise file.refused("its groups are too many or nested too deeply")
         layer = _layer(within, layer, path, item)
         for name in sorted(item, key=_order, reverse=True):
             inner = f"{path}/{name}" if path else name
             link = item.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise file.refused(f"{quoted(inner)} is a link to another place, which is not read")
+                raise file.refused(f"{quoted(inner)} is a soft or external link, which is not read")
             pending.append((inner, layer, item[name]))
 
 
@@ -153,9 +153,9 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _layer(within: _Within, outer: str, path: str, group: Any) -> str:
-    """The names of the layers that a group of a ``.weights.h5`` belongs to.
+    """The names of the layers that a group of a ``.weights.h5`` file belongs to.
 
-    Keras names groups by class and attribute, and keeps a layer's own name as an attribute of its
+    Keras names groups after classes and attributes. The name of a layer is an attribute of its
     group ``vars``.
     """
     name = path.rpartition("/")[2]
@@ -194,13 +194,13 @@ def _tensor(within: _Within, path: str, layer: str, dataset: Any) -> StoredTenso
         message = f"{quoted(path)} unpacks to {needed:,} bytes, but {allowed:,} are allowed"
         raise file.refused(message, remedy("unpacked_bytes", needed))
     if math.prod(shape[1:]) > _PIECE:
-        raise file.refused(f"{quoted(path)} has {math.prod(shape[1:]):,} compressed values per row")
+        raise file.refused(f"{quoted(path)} has {math.prod(shape[1:]):,} packed values in a row")
     storage = Chunked(file.name, offset, size, path, shape, NUMPY[dtype])
     return msgspec.structs.replace(plain, storage=storage)
 
 
 class Chunked(msgspec.Struct, frozen=True):
-    """Entries of a dataset in chunks, compressed or not, of an HDF5 file within a file."""
+    """Entries of a dataset that is stored in chunks, of an HDF5 file within a file."""
 
     file: str
     offset: int
@@ -217,7 +217,7 @@ class Chunked(msgspec.Struct, frozen=True):
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries, by the rows that hold them."""
+        """Entries, which are read by whole rows."""
         dtype = np.dtype(self.dtype)
         if start == stop:
             return np.zeros(0, dtype)

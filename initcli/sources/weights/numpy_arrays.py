@@ -1,4 +1,4 @@
-"""NumPy's files: ``.npy``, one array, and ``.npz``, an archive of several.
+"""NumPy files: ``.npy`` with one array, and ``.npz``, an archive of several.
 
 https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 """
@@ -25,7 +25,7 @@ _HEADER_BYTES = 16_384
 
 
 class Npy(WeightsReader):
-    """One array, whose name is that of the file."""
+    """One array, named after the file."""
 
     suffixes = (".npy",)
 
@@ -63,7 +63,7 @@ def _tensor(file: WeightsFile, path: str, member: Member) -> StoredTensor:
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote
             sizes, is_fortran, numpy = _HEADERS[version](head)
     except Exception:  # a damaged header can raise anything
-        raise file.refused(f"the header of {quoted(path)} is not that of a NumPy array") from None
+        raise file.refused(f"{quoted(path)} has no valid header of a NumPy array") from None
     shape = file.checked_shape(path, sizes)
     dtype = dtype_name(numpy)
     if dtype not in NUMPY:

@@ -50,14 +50,13 @@ _MAX_VARINT = 10
 class Onnx(WeightsReader):
     """The initializers of the main graph, in its file or in files in the same folder.
 
-    It reads only the fields with the places of tensors; the package ``onnx`` would read the whole
-    model into memory.
+    The package ``onnx`` is not used, because it loads the whole model into memory.
     """
 
     suffixes = (".onnx",)
 
     def recognizes(self, file: WeightsFile) -> bool:
-        # The version of the format comes first, then one of the model's other fields.
+        # The version of the format comes first, then another field of the model.
         head = file.head
         is_next = len(head) > 2 and head[2:3] in b'\x12\x1a"(2:Br'
         return head[:1] == b"\x08" and head[1:2] < b"\x20" and is_next
@@ -75,7 +74,7 @@ def _tensors(file: WeightsFile) -> Iterator[StoredTensor]:
 
 
 def _fields(file: WeightsFile, place: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """The fields of a message: number, kind, and the range of its bytes, or a number's value."""
+    """The fields of a message: number, kind, and the range of bytes, or a number twice."""
     while place < end:
         tag, place = _varint(file, place, end)
         field, kind = tag >> 3, tag & 7
@@ -90,13 +89,13 @@ def _fields(file: WeightsFile, place: int, end: int) -> Iterator[tuple[int, int,
         else:
             raise file.refused(f"this ONNX file is damaged at byte {place:,}")
         if place + size > end:
-            raise file.cut_short("a part of this ONNX file ends", place + size)
+            raise file.cut_short("a field of this ONNX file ends", place + size)
         yield field, kind, place, place + size
         place += size
 
 
 def _varint(file: WeightsFile, place: int, end: int) -> tuple[int, int]:
-    """A number in groups of seven bits, and the offset after it."""
+    """A variable-length integer, and the offset after it."""
     value = 0
     for shift in range(_MAX_VARINT):
         if place >= end:
@@ -151,7 +150,7 @@ def _external(
 ) -> StoredTensor:
     offset = external.get("offset") or "0"
     if not offset.isdecimal() or len(offset) > 18:
-        raise file.refused(f"{quoted(path)} begins at the byte {quoted(offset)} of another file")
+        raise file.refused(f"{quoted(path)} has the offset {quoted(offset)} in another file")
     other = WeightsFile(beside(file, external.get("location", "")))
     return other.tensor(path, sizes, dtype, int(offset))
 
@@ -161,7 +160,7 @@ def _text(file: WeightsFile, begin: int, end: int) -> str:
 
 
 def _varints(file: WeightsFile, begin: int, end: int) -> Array:
-    """Consecutive numbers, each in groups of seven bits, as int64."""
+    """Consecutive variable-length integers, as int64."""
     content = np.frombuffer(file.content[begin:end], np.uint8)
     last = np.flatnonzero(content < 0x80)
     first = np.concatenate([[0], last[:-1] + 1]) if last.size else last

@@ -1,4 +1,4 @@
-"""Reading a checkpoint from a file or folder in any known format."""
+"""Reading of checkpoints from files and folders in all known formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from initcli.sources.weights.reader import WeightsFile, checked
 from initcli.stored import Mapped, StoredTensor
 
 _MAX_NOTES = 5
-"""Maximum number of tied tensors, or of files, that are named."""
+"""Maximum number of tied tensors that are named."""
 
 
 def checkpoint(source: str) -> Checkpoint | None:
@@ -64,13 +64,13 @@ _NAMES = (
     *("adapter_model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin"),
     *("adapter_model.bin", "flax_model.msgpack"),
 )
-"""Names of the files that Hugging Face's libraries write, in order of preference."""
+"""Names of files of weights of Hugging Face libraries, in order of preference."""
 
 
 def _main_file(folder: Path) -> Path | None:
-    """The weights file in a folder: one with a usual name, or else the only one.
+    """The file of weights in a folder: one with a usual name, or else the only one.
 
-    None if there is only a configuration, which describes initial weights.
+    None if there is only a configuration.
     """
     for name in _NAMES:
         if (folder / name).is_file():
@@ -89,7 +89,7 @@ def _main_file(folder: Path) -> Path | None:
 
 
 def _tied(tensors: Iterable[StoredTensor]) -> Iterator[StoredTensor]:
-    """The tensors; each that has the same bytes as an earlier one names it in ``alias_of``."""
+    """The tensors, with ``alias_of`` set where an earlier one has the same bytes."""
     first: dict[Mapped, str] = {}
     for tensor in tensors:
         if isinstance(tensor.storage, Mapped) and tensor.size:

@@ -30,7 +30,7 @@ _MAX_SIZE = 2**60
 class Contents(NamedTuple):
     """The contents of a file: tensors, and notes for the user.
 
-    ``has_model`` is whether the file also contains the model of the tensors.
+    ``has_model`` is whether the file also has the model of the tensors.
     """
 
     tensors: Iterable[StoredTensor]
@@ -49,19 +49,19 @@ def without_optimizer(
 
 
 class WeightsReader:
-    """A format of files that hold weights.
+    """A format of files of weights.
 
-    A reader is one class in its own file in ``sources/weights``; there is nothing else to register.
-    It reads the places of tensors, not their values, and executes nothing.
+    A reader is one class in its own file in ``sources/weights``; nothing else registers it. It
+    reads where tensors are, but not their values, and executes nothing.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """File name suffixes of the format."""
     may_have_model: ClassVar[bool] = False
-    """Whether files of the format can also contain the model of the tensors."""
+    """Whether files of the format can also have the model of the tensors."""
 
     def recognizes(self, file: WeightsFile) -> bool:
-        """Whether the file has this format, by ``file.head``."""
+        """Whether the file has this format; ``file.head`` are its first bytes."""
         raise NotImplementedError
 
     def read(self, file: WeightsFile) -> Contents:
@@ -74,7 +74,7 @@ class WeightsReader:
 
 
 class WeightsFile:
-    """A file that may hold weights."""
+    """A file that may have weights."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

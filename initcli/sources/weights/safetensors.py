@@ -33,7 +33,7 @@ DTYPES: dict[str, TensorDtype] = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-"""Names of dtypes; tensors with other dtypes are listed without values."""
+"""Dtypes by their names in the format."""
 
 _Offset = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -47,7 +47,7 @@ class _Entry(msgspec.Struct, gc=False):
 
 
 class Safetensors(WeightsReader):
-    """One file of the format; a set of several has an index, see :mod:`sharded`."""
+    """One file of the format; several files have an index, see :mod:`sharded`."""
 
     suffixes = (".safetensors",)
 
@@ -64,7 +64,7 @@ class Safetensors(WeightsReader):
             texts.pop("__metadata__", None)
             entries = {path: _decode(text) for path, text in texts.items()}
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise file.refused(f"its header is not that of a safetensors file: {error}") from None
+            raise file.refused(f"this is not a safetensors file: {error}") from None
         placed = sorted((*entry.data_offsets, path) for path, entry in entries.items())
         _refuse_gaps(file, placed, file.size - 8 - length)
         # The library sorts by dtype and name.
@@ -76,7 +76,7 @@ _decode = msgspec.json.Decoder(_Entry).decode
 
 
 def _refuse_gaps(file: WeightsFile, placed: Sequence[tuple[int, int, str]], size: int) -> None:
-    """Raise InvalidSpec unless the tensors, sorted by start, cover all bytes once."""
+    """Require that the tensors, sorted by start, cover each byte once."""
     end = 0
     for start, stop, path in placed:
         if start > stop:

@@ -1,4 +1,4 @@
-"""PyTorch's zip files. The pickle inside maps bytes to tensors; none of its code is executed.
+"""PyTorch files: zip archives whose pickle is read without executing code.
 
 https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
@@ -26,7 +26,7 @@ SAVE_ANEW = (
     "safetensors.torch.save_file"
 )
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "network", "net", "weights")
-"""Keys under which training scripts store the weights, in addition to an optimizer's state."""
+"""Keys under which training scripts store weights beside the state of an optimizer."""
 _PARALLEL = "module."
 """Prefix that DataParallel and DistributedDataParallel add to each name."""
 _DTYPES: dict[str, TensorDtype] = {
@@ -42,7 +42,7 @@ _DTYPES: dict[str, TensorDtype] = {
     "BoolStorage": "bool",
     **{name: name for name in BYTES},
 }
-"""Dtypes by the names of storages and of dtypes in the module torch."""
+"""Dtypes by the names of storage classes and dtypes of torch."""
 
 
 class TorchArchive(WeightsReader):
@@ -66,21 +66,21 @@ class TorchArchive(WeightsReader):
         named = list(_named(weights, file.path.stem))
         if named and all(path.startswith(_PARALLEL) for path, _ in named):
             named = [(path.removeprefix(_PARALLEL), tensor) for path, tensor in named]
-            notes.append(f"every name began with '{_PARALLEL}', as DataParallel writes them")
+            notes.append(f"the prefix '{_PARALLEL}' of DataParallel is left out of all names")
         return Contents(
             (_stored(file, members, folder, is_big, *each) for each in named), tuple(notes)
         )
 
 
 class Pickle(WeightsReader):
-    """A bare pickle, which could execute any code: recognized to give advice."""
+    """A pickle without an archive, recognized only to give advice."""
 
     def recognizes(self, file: WeightsFile) -> bool:
         return file.head[:1] == b"\x80" and file.head[1:2] in b"\1\2\3\4\5" and len(file.head) > 2
 
     def read(self, file: WeightsFile) -> NoReturn:
         raise file.refused(
-            "this is a pickle, which can execute any code: it is not read", SAVE_ANEW
+            "this is a pickle, which is not read because it can execute any code", SAVE_ANEW
         )
 
 
@@ -90,20 +90,20 @@ def _pickle_in(members: dict[str, Member]) -> Member | None:
 
 
 class _Kind(NamedTuple):
-    """Stands for a class of storages, or for a dtype."""
+    """Stand-in for a class of storages, or for a dtype."""
 
     name: str
 
 
 class _Bytes(NamedTuple):
-    """A storage: the name of its member, and the dtype of its entries if it has one."""
+    """Stand-in for a storage: the name of its member, and its dtype."""
 
     key: str
     dtype: str
 
 
 class _View(NamedTuple):
-    """A tensor: entries of a storage."""
+    """Stand-in for a tensor: a view of a storage."""
 
     storage: _Bytes
     offset: int
@@ -113,7 +113,7 @@ class _View(NamedTuple):
 
 
 class _Mapping(dict[Any, Any]):
-    """Stands for an OrderedDict; attributes such as ``_metadata`` are dropped."""
+    """Stand-in for an OrderedDict, without attributes such as ``_metadata``."""
 
     def __setstate__(self, state: object) -> None:
         pass
@@ -148,7 +148,7 @@ _INERT: dict[tuple[str, str], Any] = {
     ("torch", "device"): _first,
     ("torch.storage", "UntypedStorage"): _Kind("UntypedStorage"),
 }
-"""Harmless stand-ins for the few names that a file of tensors needs."""
+"""Harmless stand-ins for the names that a pickle of tensors uses."""
 
 _OPCODES = (
     *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.NONE),
@@ -165,9 +165,9 @@ _OPCODES = (
 
 
 class _Unpickler(pickle._Unpickler):
-    """Builds mappings, lists, numbers and stand-ins of tensors, and nothing else.
+    """Builds only mappings, lists, numbers and stand-ins of tensors.
 
-    It derives from the Python unpickler: the one in C grows its memo to any index in a file.
+    It derives from the unpickler in Python, because the one in C allocates a memo of any size.
     """
 
     stack: list[Any]
@@ -196,8 +196,8 @@ class _Unpickler(pickle._Unpickler):
             return _INERT[module, name]
         if module != "torch":
             raise self.weights_file.refused(
-                f"it holds {quoted(f'{module}.{name}')}, and only tensors, numbers, texts, "
-                "mappings and lists are read from a pickle",
+                f"its pickle has {quoted(f'{module}.{name}')}, but only tensors, numbers, texts, "
+                "mappings and lists are read",
                 SAVE_ANEW,
             )
         return _Kind(name)
@@ -220,7 +220,7 @@ class _Unpickler(pickle._Unpickler):
 
     def _set(self, mapping: Any, items: list[Any]) -> None:
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # The hash of nested tuples can take forever.
+            # Hashing nested tuples can take exponential time.
             if not isinstance(mapping, dict) or not isinstance(key, str | int | float | None):
                 raise ValueError("not a mapping with strings or numbers as keys")
             mapping[key] = value
@@ -233,7 +233,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _weights(data: Any) -> tuple[Any, list[str]]:
-    """The part of a file that holds the weights, and notes about the rest."""
+    """The part of a file with the weights, and notes on the rest."""
     if not isinstance(data, dict):
         return data, []
     key = next((key for key in _CONTAINERS if isinstance(data.get(key), dict)), None)
@@ -249,7 +249,7 @@ def _weights(data: Any) -> tuple[Any, list[str]]:
 
 
 def _named(data: Any, alone: str) -> Iterator[tuple[str, _View]]:
-    """Every tensor within mappings and lists, by its keys."""
+    """The tensors in nested mappings and lists, named by their keys."""
     pending: list[tuple[tuple[str, ...], Any]] = [((), data)]
     opened: set[int] = set()
     while pending:
@@ -257,7 +257,7 @@ def _named(data: Any, alone: str) -> Iterator[tuple[str, _View]]:
         if isinstance(value, _View):
             yield ".".join(path) or alone, value
         elif isinstance(value, dict | list | tuple) and id(value) not in opened:
-            # A value that occurs again, inside itself or elsewhere, is not visited again.
+            # A value that occurs again is skipped, because it may contain itself.
             opened.add(id(value))
             items = value.items() if isinstance(value, dict) else enumerate(value)
             inner = [((*path, str(key)), each) for key, each in items]
@@ -297,4 +297,4 @@ def _stored(
 
 
 _REPEATED = 1 << 24
-"""Maximum number of entries of a tensor that repeats values, as ``expand`` makes them."""
+"""Maximum number of entries of a tensor with repeated values, such as one of ``expand``."""
