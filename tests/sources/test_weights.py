@@ -192,7 +192,7 @@ def test_ties_prefixes_and_hidden_parts_are_named() -> None:
     notes = read(FILES / "training.ckpt").notes
     assert notes == (
         "the weights are those under 'state_dict'; not shown: 'epoch' and 'optimizer'",
-        "every name began with 'module.', as DataParallel writes them",
+        "the prefix 'module.' of DataParallel is left out of all names",
     )
 
 
