@@ -96,7 +96,7 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.values(self.entries(start, stop))
 
     def _bits(self, entries: Array) -> Bits:
-        width = BYTES[self.dtype]  # type: ignore[index]  # it has patterns
+        width = BYTES[self.dtype]
         return np.ascontiguousarray(entries).view(np.uint8 if width == 1 else np.uint16)
 
 
@@ -278,23 +278,3 @@ _PATTERNS: dict[str, Any] = {
     "uint16": lambda: np.arange(1 << 16),
 }
 """The values of the bit patterns of each narrow dtype."""
-
-NUMPY: dict[str, str] = {
-    "float64": "<f8",
-    "float32": "<f4",
-    "float16": "<f2",
-    "bfloat16": "<u2",
-    "float8_e4m3fn": "|u1",
-    "float8_e5m2": "|u1",
-    "float8_e8m0fnu": "|u1",
-    "int64": "<i8",
-    "int32": "<i4",
-    "int16": "<i2",
-    "int8": "|i1",
-    "uint64": "<u8",
-    "uint32": "<u4",
-    "uint16": "<u2",
-    "uint8": "|u1",
-    "bool": "|u1",
-}
-"""The NumPy dtype in which the entries of each dtype are read: their bits where NumPy lacks it."""

@@ -154,7 +154,7 @@ def test_an_error_in_text_within_stands_at_its_line() -> None:
 def test_a_graph_model_is_one_error(within: dict[str, Any]) -> None:
     nodes = [{"name": "dense/kernel", "op": "Const"}] * 30
     data = {**within, "modelTopology": {"node": nodes, "library": {}, "versions": {}}}
-    with pytest.raises(initcli.InvalidSpec, match="a TensorFlow graph has operations") as caught:
+    with pytest.raises(initcli.InvalidSpec, match="a TensorFlow graph has no layers") as caught:
         initcli.parse(json.dumps({**data, "weightsManifest": []}))
     assert len(caught.value.errors) == 1
 

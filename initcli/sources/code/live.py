@@ -8,8 +8,8 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from initcli.stored import NUMPY, StoredTensor
-from initcli.types import BYTES, Array, TensorDtype
+from initcli.stored import StoredTensor
+from initcli.types import BYTES, NUMPY, Array, TensorDtype
 
 
 class Live(msgspec.Struct, frozen=True):

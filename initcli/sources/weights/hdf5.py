@@ -26,8 +26,8 @@ from initcli.sources.weights.reader import (
     dtype_name,
     without_optimizer,
 )
-from initcli.stored import NUMPY, StoredTensor, version
-from initcli.types import Array, Size
+from initcli.stored import StoredTensor, version
+from initcli.types import NUMPY, Array, Size
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 KERAS_MEMBER = "model.weights.h5"

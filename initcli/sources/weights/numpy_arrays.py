@@ -17,7 +17,8 @@ from initcli.errors import quoted
 from initcli.sources.weights import archives
 from initcli.sources.weights.archives import Member, Packed
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, dtype_name
-from initcli.stored import NUMPY, StoredTensor
+from initcli.stored import StoredTensor
+from initcli.types import NUMPY
 
 _MAGIC = b"\x93NUMPY"
 _HEADER_BYTES = 16_384

@@ -12,8 +12,8 @@ import numpy as np
 from initcli.errors import quoted
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
 from initcli.sources.weights.sharded import beside
-from initcli.stored import NUMPY, Held, StoredTensor
-from initcli.types import BYTES, Array, TensorDtype
+from initcli.stored import Held, StoredTensor
+from initcli.types import BYTES, NUMPY, Array, TensorDtype
 
 _DTYPES: dict[int, TensorDtype] = {
     1: "float32",

@@ -15,8 +15,8 @@ import numpy as np
 from initcli.errors import InvalidSpec, printable, quoted
 from initcli.limits import in_force, remedy
 from initcli.sources.reader import system_errors, unreadable
-from initcli.stored import NUMPY, Mapped, StoredTensor, Strided, mapped
-from initcli.types import Size, shape_text
+from initcli.stored import Mapped, StoredTensor, Strided, mapped
+from initcli.types import BYTES, NUMPY, Size, shape_text
 
 _HEAD_BYTES = 4096
 _MAX_AXES = 64
@@ -172,7 +172,7 @@ class WeightsFile:
         Raises:
             InvalidSpec: the shape takes another number of bytes.
         """
-        needed = math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
+        needed = math.prod(shape) * BYTES[dtype]
         if size != needed:
             raise self.refused(
                 f"{quoted(path)} has {size:,} bytes, and its shape {shape_text(shape)} in "

@@ -11,15 +11,13 @@ import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
-import numpy as np
-
 from initcli.errors import InvalidSpec, quoted, some
 from initcli.limits import NESTING
 from initcli.sources.weights import archives
 from initcli.sources.weights.archives import Member
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, reach_of
-from initcli.stored import NUMPY, StoredTensor
-from initcli.types import BYTES, TensorDtype
+from initcli.stored import StoredTensor
+from initcli.types import BYTES, NUMPY
 
 SAVE_ANEW = (
     "load it in PyTorch with torch.load(file, weights_only=True), and save it with "
@@ -29,7 +27,7 @@ _CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "network", "
 """Keys under which training scripts store weights beside the state of an optimizer."""
 _PARALLEL = "module."
 """Prefix that DataParallel and DistributedDataParallel add to each name."""
-_DTYPES: dict[str, TensorDtype] = {
+_DTYPES: dict[str, str] = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
     "HalfStorage": "float16",
@@ -284,7 +282,7 @@ def _stored(
         raise file.refused(f"{quoted(path)} has the strides {quoted(strides)}")
     if size > max(reach, _REPEATED):
         raise file.refused(f"{quoted(path)} repeats {reach:,} values {size:,} times in all")
-    itemsize = np.dtype(NUMPY[dtype]).itemsize
+    itemsize = BYTES[dtype]
     if (view.offset + reach) * itemsize > member.size:
         raise file.refused(f"{quoted(path)} is not within its storage")
     # Strides of axes of one entry, or of no entries, mean nothing.
