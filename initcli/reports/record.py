@@ -42,10 +42,7 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
         str | None, doc("Framework whose default initializers apply; null for weights in a file.")
     ]
     source: Annotated[
-        str,
-        doc(
-            "What the model was read from: spec, keras, huggingface, python, weights or another format."
-        ),
+        str, doc("Format of the source: spec, keras, huggingface, python, weights or another one.")
     ]
 
     @classmethod

@@ -20,7 +20,6 @@ from initcli.sources.code.contents import (
     are_alike,
     lengths,
     reshaped,
-    unknown,
     whole,
 )
 from initcli.sources.code.jax_values import (
@@ -31,6 +30,7 @@ from initcli.sources.code.jax_values import (
     number_of,
     parts_of,
     size_of,
+    unknown_result,
 )
 from initcli.types import Array, Size
 
@@ -179,7 +179,7 @@ def updated(equation: Any, inputs: list[Value]) -> Value:
     outer, inner = (each.aval.shape for each in equation.invars[:2])
     begins = _begins(starts, outer, inner)
     if begins is None:
-        return unknown([content_of(operand), content_of(update)], equation.primitive.name)
+        return unknown_result(equation, inputs)
     return _joined([*parts_of(operand, outer), *_shifted_by(begins, parts_of(update, inner))])
 
 
@@ -187,7 +187,6 @@ def scattered(equation: Any, inputs: list[Value]) -> Value:
     """The value of an array after a scatter to known indices that form a box."""
     operand, indices, update = inputs
     shape = equation.outvars[0].aval.shape
-    name = equation.primitive.name
     if isinstance(indices, Constant):
         variable = equation.invars[1].aval
         indices = Computed(np.full(variable.shape, indices.value, variable.dtype))
@@ -200,9 +199,9 @@ def scattered(equation: Any, inputs: list[Value]) -> Value:
         )
         box = _box_of(np.asarray(written) > 0)
     if box is None or isinstance(update, Boxes | Bits | Computed):
-        return unknown([content_of(each) for each in inputs], name)
+        return unknown_result(equation, inputs)
     if math.prod(lengths(box)) != size_of(equation, 2):
-        return unknown([content_of(each) for each in inputs], name)
+        return unknown_result(equation, inputs)
     content = reshaped(update, equation.invars[2].aval.shape, lengths(box))
     return _joined([*parts_of(operand, shape), Part(box, content)])
 
@@ -236,7 +235,7 @@ def selected(equation: Any, inputs: list[Value]) -> Value:
                 begins = [each.start for each in box]
                 cut = _cut(parts_of(inside, shape), begins, lengths(box))
                 return _joined([*parts_of(outside, shape), *_shifted_by(begins, cut)])
-    return unknown([content_of(each) for each in inputs], equation.primitive.name)
+    return unknown_result(equation, inputs)
 
 
 def padded(equation: Any, inputs: list[Value]) -> Value:
@@ -245,7 +244,7 @@ def padded(equation: Any, inputs: list[Value]) -> Value:
     sides = equation.params["padding_config"]
     number = number_of(padding)
     if number is None or any(low < 0 or high < 0 or between for low, high, between in sides):
-        return unknown([content_of(each) for each in inputs], equation.primitive.name)
+        return unknown_result(equation, inputs)
     shape = equation.outvars[0].aval.shape
     shown = parts_of(value, equation.invars[0].aval.shape)
     inside = _shifted_by([low for low, _, _ in sides], shown)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +38,6 @@ from initcli.sources.code.contents import (
     plain,
     scaled,
     signs,
-    unknown,
     whole,
 )
 from initcli.sources.code.jax_parts import (
@@ -60,6 +60,7 @@ from initcli.sources.code.jax_values import (
     number_of,
     parts_of,
     size_of,
+    unknown_result,
 )
 from initcli.sources.code.trees import Leaf, leaves
 from initcli.types import Size
@@ -68,6 +69,10 @@ _KEYS = Unknown(operation="random keys")
 _SHARED_KEYS = Unknown(operation="the same random keys again")
 _UNUSED = Unknown(operation="what is not used")
 _KEY_OPERATIONS = {"seed", "wrap", "unwrap", "fold_in", "split", "clone"}
+
+
+Rule = Callable[[Any, list[Value]], Value]
+"""Computes the value of the result of an equation from those of its inputs."""
 
 
 class Traced(NamedTuple):
@@ -177,7 +182,7 @@ def _after(equation: Any, inputs: list[Value], wanted: list[bool]) -> list[Value
         orthogonal = _orthogonal(equation, inputs)
         return [orthogonal, *[Unknown(operation=name)] * (len(wanted) - 1)]
     else:
-        result = unknown([content_of(each) for each in inputs], name)
+        result = unknown_result(equation, inputs)
     return [result] * len(wanted)
 
 
@@ -315,12 +320,12 @@ def _affine(equation: Any, inputs: list[Value]) -> Value:
             sign = contents[1 - at]
             return each_changed(inputs[at], lambda each: arithmetic(name, each, sign))
         is_alike = equation.invars[0].aval.shape == equation.invars[1].aval.shape
-        return arithmetic(name, *contents) if is_alike else unknown(contents, name)
+        return arithmetic(name, *contents) if is_alike else unknown_result(equation, inputs)
     # Without random entries, there are too many to compute.
     at = random[0] if random else max((0, 1), key=lambda at: size_of(equation, at))
     number = number_of(inputs[1 - at])
     if number is None or size_of(equation, at) != size_of(equation):
-        return unknown(contents, name)
+        return unknown_result(equation, inputs)
     if at == 0:
         return each_changed(inputs[at], lambda each: arithmetic(name, each, number))
     return each_changed(inputs[at], lambda each: arithmetic(name, number, each))
@@ -336,39 +341,29 @@ def _clamped(equation: Any, inputs: list[Value]) -> Value:
         bounds = (number, math.inf) if name == "max" else (-math.inf, number)
     low, high = bounds
     if low is None or high is None:
-        return unknown([content_of(each) for each in inputs], name)
+        return unknown_result(equation, inputs)
     return each_changed(value, lambda each: clamped(each, low, high))
 
 
-def _function(equation: Any, inputs: list[Value]) -> Value:
-    name = equation.primitive.name
-    return each_changed(
-        inputs[0], lambda each: mapped(each, "sigmoid" if name == "logistic" else name)
-    )
-
-
-def _sign(equation: Any, inputs: list[Value]) -> Value:
-    return each_changed(inputs[0], signs)
+def _elementwise(change: Callable[[Content], Content]) -> Rule:
+    """The rule for a function of the first input."""
+    return lambda equation, inputs: each_changed(inputs[0], change)
 
 
 def _power(equation: Any, inputs: list[Value]) -> Value:
     exponent = equation.params["y"] if len(inputs) == 1 else number_of(inputs[1])
     if exponent is None:
-        return unknown([content_of(each) for each in inputs], "pow")
+        return unknown_result(equation, inputs)
     if exponent == 2:
         return each_changed(inputs[0], lambda each: mapped(each, "square"))
     return each_changed(inputs[0], lambda each: mapped(each, "pow", exponent))
-
-
-def _inverse_error_function(equation: Any, inputs: list[Value]) -> Value:
-    return each_changed(inputs[0], erfinv)
 
 
 def _shifted(equation: Any, inputs: list[Value]) -> Value:
     bits, by = inputs[0], number_of(inputs[1])
     if isinstance(bits, Bits) and not bits.above and by is not None:
         return Bits(bits.width - int(by))
-    return unknown([content_of(each) for each in inputs], equation.primitive.name)
+    return unknown_result(equation, inputs)
 
 
 def _joined_bits(equation: Any, inputs: list[Value]) -> Value:
@@ -376,7 +371,7 @@ def _joined_bits(equation: Any, inputs: list[Value]) -> Value:
         number = number_of(other)
         if isinstance(bits, Bits) and number is not None and not bits.above:
             return Bits(bits.width, int(number))
-    return unknown([content_of(each) for each in inputs], "or")
+    return unknown_result(equation, inputs)
 
 
 def _reinterpreted(equation: Any, inputs: list[Value]) -> Value:
@@ -388,7 +383,7 @@ def _reinterpreted(equation: Any, inputs: list[Value]) -> Value:
         if bits == Bits(jax.numpy.finfo(dtype).nmant, one):
             # Draws of equal keys are equal.
             return draw_of(RandomUniform(minval=1.0, maxval=2.0), (0,))
-    return unknown([content_of(bits)], equation.primitive.name)
+    return unknown_result(equation, inputs)
 
 
 def _converted(equation: Any, inputs: list[Value]) -> Value:
@@ -398,7 +393,7 @@ def _converted(equation: Any, inputs: list[Value]) -> Value:
             return value
     elif jax.numpy.issubdtype(dtype, jax.numpy.floating) and not isinstance(value, Bits):
         return value
-    return unknown([content_of(value)], equation.primitive.name)
+    return unknown_result(equation, inputs)
 
 
 def _orthogonal(equation: Any, inputs: list[Value]) -> Value:
@@ -407,7 +402,7 @@ def _orthogonal(equation: Any, inputs: list[Value]) -> Value:
     match plain(content_of(inputs[0])):
         case RandomNormal(mean=0.0) if shape[-2:] == equation.invars[0].aval.shape[-2:]:
             return _orthogonals(Orthogonal(), shape, len(shape) - 2)
-    return unknown([content_of(inputs[0])], "qr")
+    return unknown_result(equation, inputs)
 
 
 def _orthogonals(content: Content, shape: Size, axes: int) -> Value:
@@ -428,14 +423,15 @@ def _orthogonals(content: Content, shape: Size, axes: int) -> Value:
 _COPIES = ("copy", "copy_p", "stop_gradient", "reduce_precision", "sharding_constraint", "pvary")
 _RESHAPES = ("reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "rev")
 _SLICES = ("slice", "dynamic_slice")
-_RULES: Mapping[str, Callable[[Any, list[Value]], Value]] = {
+_RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("mul", "add", "sub", "div", "neg"), _affine),
     **dict.fromkeys(("max", "min", "clamp"), _clamped),
-    **dict.fromkeys((*UNARY - {"neg"}, "logistic"), _function),
+    **{name: _elementwise(partial(mapped, operation=name)) for name in UNARY - {"neg"}},
+    "logistic": _elementwise(partial(mapped, operation="sigmoid")),
+    "sign": _elementwise(signs),
+    "erf_inv": _elementwise(erfinv),
     **dict.fromkeys((*_COPIES, *_RESHAPES), moved_entries),
-    "sign": _sign,
     **dict.fromkeys(("pow", "integer_pow"), _power),
-    "erf_inv": _inverse_error_function,
     "shift_right_logical": _shifted,
     "or": _joined_bits,
     "bitcast_convert_type": _reinterpreted,

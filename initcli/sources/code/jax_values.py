@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,11 @@ def content_of(value: Value) -> Content:
     if isinstance(value, Boxes):
         return unknown([part.content for part in value.parts], "a part of several contents")
     return value
+
+
+def unknown_result(equation: Any, inputs: Sequence[Value]) -> Content:
+    """The content of the result of an equation that is not followed."""
+    return unknown([content_of(each) for each in inputs], equation.primitive.name)
 
 
 def number_of(value: Value) -> float | None:
