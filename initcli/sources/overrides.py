@@ -1,4 +1,4 @@
-"""Values of a spec that are changed before it is read as a model: ``--set``.
+"""Changes of values of a spec before a model is built: ``--set``.
 
 ``--set PATH=VALUE`` takes a path of steps with dots between them: a key of a mapping, the index of
 an item from 0 (``layers.3`` or ``layers[3]``), ``[key=value]`` for the items of a list that have
@@ -91,7 +91,7 @@ def replaced(document: Document, values: Mapping[Path, Origin]) -> Document:
     An error at a value has the place of its origin.
     """
     changed = set(values)
-    # The text no longer holds the data, so that what keeps its place needs an origin.
+    # The text no longer has all data, so unchanged parts need an origin.
     origins = {(): Origin(document, ())} | {
         path: origin for path, origin in document.origins.items() if not _is_in(path, changed)
     }
@@ -196,7 +196,7 @@ def matches(data: Any, steps: list[Step], given: Given) -> Iterable[Path]:
 def _next(
     path: Path, value: Any, step: Step, adds: Callable[[Any, str], bool] | None
 ) -> Iterator[tuple[Path, Any]]:
-    """What a step leads to; ``adds`` says which mappings get a new key."""
+    """The values that a step matches; ``adds`` decides which mappings get a new key."""
     word = step.word
     if step.condition is not None:
         yield from _with_condition(path, value, *step.condition)

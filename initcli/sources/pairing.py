@@ -39,7 +39,7 @@ _ROLES = (
     ("variance", ("var",)),
     ("bias", ("bias", "beta")),
 )
-"""What names of tensors say of their role; all others are weights."""
+"""Roles of tensors by words in their names; all others are weights."""
 
 
 def paired(model: Model, checkpoint: Checkpoint) -> Model:
@@ -190,7 +190,7 @@ def in_keras_layout(
 
 
 def _filled(model: Model, checkpoint: Checkpoint, partners: Mapping[str, StoredTensor]) -> Model:
-    """The model with the values of partners, and notes on what has none."""
+    """The model with the values of partners, and notes on those without one."""
 
     def stored(parameter: Parameter) -> Parameter:
         nothing = StoredTensor(
@@ -296,7 +296,7 @@ def _by_module(
     """The tensor under the name that the PyTorch module of a layer of the same name has for it."""
     by_name: defaultdict[str, list[StoredTensor]] = defaultdict(list)
     for tensor in tensors:
-        # A sum stands under the name of its first tensor.
+        # A sum has the name of its first tensor.
         parts = tensor.path.split(" + ")[0].split(".")
         for place in range(len(parts)):
             by_name[".".join(parts[place:])].append(tensor)
@@ -371,7 +371,7 @@ def _by_scope(
 def _by_shape(
     parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
 ) -> Mapping[str, StoredTensor]:
-    """The only tensor of the same role and shape, or the next whose path differs in numbers."""
+    """The only tensor of the same role and shape, or the next if paths differ only in numbers."""
     by_role: defaultdict[tuple[str, bool], list[StoredTensor]] = defaultdict(list)
     for tensor in tensors:
         by_role[_role(_parts(tensor.path)[-1]), "_reverse" in tensor.path].append(tensor)

@@ -34,7 +34,7 @@ _MAX_STEPS = 100
 
 
 class Variation(NamedTuple):
-    """A change of a document: what it is called, and the function that makes it."""
+    """A change of a document: its label, and the function that makes it."""
 
     label: str
     apply: Callable[[Document], Document]
@@ -137,13 +137,13 @@ def _with_activation(document: Document, given: Given, value: Origin) -> Documen
 
 
 def _layers(document: Document) -> list[Any]:
-    """The entries of the layers; none if they are wrong, which is reported when it is built."""
+    """The entries of the layers; none if they are invalid, which building reports."""
     layers = document.data.get("layers") if isinstance(document.data, Mapping) else None
     return layers if isinstance(layers, list) else []
 
 
 def _listed(given: Given, start: int) -> list[Origin]:
-    """The items of a list that is written without its brackets, as those of YAML."""
+    """The items of a YAML list that is written without its brackets."""
     document = parsed(given, f"[{given.text[start:]}]", start - 1)
     if not document.data:
         raise BadOverride(given, "this lists no values", "separate them with commas")
@@ -180,7 +180,7 @@ def _range(given: Given, start: int) -> list[Origin]:
 
 
 def _label(value: Origin) -> str:
-    """The value as a table names it: a name alone, or with its arguments in parentheses."""
+    """The label of a value: its name, with its arguments in parentheses."""
     data = value_at(value.document.data, value.path)
     if isinstance(data, Mapping) and "type" in data:
         arguments = (f"{key}={each}" for key, each in data.items() if key != "type")
