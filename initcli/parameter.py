@@ -1,4 +1,4 @@
-"""A parameter: one tensor of a layer, and all that decides its values."""
+"""A parameter: one tensor of a layer, with its initializer or its stored values."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     ``argument`` is the layer's argument that names the initializer; None if there is none.
     ``contracts`` are the axes that a layer sums over for one entry of its output: the true fan-in.
-    ``produces`` are the axes that one entry of the input reaches: the true fan-out. ``divided`` are
-    divisors of both fans, for groups and strides. None: not known;
-    (): not summed over.
+    ``produces`` are the axes that one entry of the input reaches: the true fan-out. They are None
+    if not known, and () without such an axis. ``divided`` are divisors of both fans, for groups and
+    strides.
 
     ``stored`` are its values in a file; None: they are sampled.
 
-    ``multiplier`` is what the layer multiplies the values by, and ``adam_rate`` and ``sgd_rate``
-    are factors of the learning rate, all by the parametrization of the model.
+    ``multiplier`` is a factor that the layer multiplies the values by, and ``adam_rate`` and
+    ``sgd_rate`` are factors of the learning rate, all from the parametrization of the model.
     """
 
     path: str
@@ -78,7 +78,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def separator(self) -> str:
-        """What separates the parts of the path: files of PyTorch's tensors have dots."""
+        """The separator of the parts of the path: dots in files of PyTorch tensors."""
         return "/" if "/" in self.path else "."
 
     @property
@@ -95,7 +95,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     def fans(self) -> Fans:
         """Fan-in and fan-out as the initializer counts them, if its distribution depends on them.
 
-        Otherwise the true fans, if the layer says them.
+        Otherwise the true fans, if the layer declares them.
         """
         declared = getattr(self.initializer, "declared", None) or self.initializer
         own = self.wired_fans

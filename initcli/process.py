@@ -58,7 +58,7 @@ def _quiet_when_interrupted(hook: Callable[..., Any]) -> Callable[..., None]:
 
 
 def reraise_interrupt(error: BaseException) -> None:
-    """Raise an interrupt of the user again; one that a person's function raises is its failure.
+    """Raise an interrupt of the user again, but not one that a user's function raises.
 
     Under Python's own handler the two cannot be told apart.
     """

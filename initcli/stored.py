@@ -1,4 +1,4 @@
-"""Stored values: the tensors of a weights file, read part by part.
+"""Stored values: the tensors of a file of weights, read part by part.
 
 A tensor holds the place and encoding of its values, which are read only on request. It can be
 pickled, so that other processes read their parts themselves.
@@ -39,7 +39,7 @@ class Storage(Protocol):
 
 
 class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One tensor of a weights file.
+    """One tensor of a file of weights.
 
     ``path`` is its name in the file. ``dtype`` is that of its entries, or the name of the blocks in
     which they are packed, such as ``q4_0``. ``storage`` is None if the entries cannot be read
@@ -148,7 +148,7 @@ class Strided(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Entries in memory, for small tensors that are stored as numbers."""
+    """Entries in memory."""
 
     values: Array
 

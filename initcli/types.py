@@ -141,7 +141,7 @@ def texts(argument: str, values: Iterable[str | os.PathLike[str]]) -> tuple[str,
     """The values of an argument that is a list of texts or paths.
 
     Raises:
-        TypeError: there is one text in place of a list, whose characters nobody means.
+        TypeError: it is one text in place of a list.
     """
     if isinstance(values, str | os.PathLike):
         one = os.fspath(values)

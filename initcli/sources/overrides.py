@@ -25,7 +25,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from initcli.activations import known_activations
-from initcli.documents.document import Document, Nodes, Origin, with_values
+from initcli.documents.document import Document, Node, Nodes, Origin, with_values
 from initcli.documents.yaml_text import parse_yaml
 from initcli.errors import Errors, InitcliError, InvalidSpec, Path, printable
 from initcli.initializers import known_initializers
@@ -44,6 +44,11 @@ class Given(NamedTuple):
 
     option: str
     text: str
+
+    def origin(self, value: Any, start: int = 0) -> Origin:
+        """The origin of a value that the text gives from character ``start`` on."""
+        node = Node(start, len(self.text))
+        return Origin(Document(self.option, self.text, value, lambda: {(): node}), ())
 
 
 class BadOverride(InitcliError):

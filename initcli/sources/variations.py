@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from initcli.documents.document import Document, Node, Origin
+from initcli.documents.document import Document, Origin
 from initcli.errors import Path, printable, quoted
 from initcli.sources.overrides import (
     BadOverride,
@@ -172,11 +172,7 @@ def _range(given: Given, start: int) -> list[Origin]:
     rounded = [float(f"{number:.6g}") for number in numbers]
     if all(number.is_integer() for number in rounded) and max(map(abs, rounded)) < 1e6:
         rounded = list(map(int, rounded))
-    node = Node(start, len(given.text))
-    return [
-        Origin(Document(given.option, given.text, number, lambda: {(): node}), ())
-        for number in rounded
-    ]
+    return [given.origin(number, start) for number in rounded]
 
 
 def _label(value: Origin) -> str:

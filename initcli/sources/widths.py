@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from initcli.documents.document import Document, Node, Origin
+from initcli.documents.document import Document, Origin
 from initcli.errors import Path, did_you_mean, quoted
 from initcli.layers import Layer
 from initcli.layers.base import output_shapes
@@ -107,7 +107,6 @@ def scaled(
 
         document = with_parts(document)
     values: dict[Path, Origin] = {}
-    node = Node(0, len(given.text))
     for size in sizes:
         if size.why:
             continue
@@ -124,14 +123,12 @@ def scaled(
             path = path[:-1]
             before = values[path].document.data if path in values else []
             value = [*before, value]
-        data = Document(given.option, given.text, value, lambda: {(): node})
-        values[path] = Origin(data, ())
+        values[path] = given.origin(value)
     if document.data.get("parametrization", "standard") != "standard":
         # The base model stays the same.
         base = document.data.get("base_width", 1.0)
         if isinstance(base, int | float) and not isinstance(base, bool):
-            data = Document(given.option, given.text, float(base / factor), lambda: {(): node})
-            values[("base_width",)] = Origin(data, ())
+            values[("base_width",)] = given.origin(float(base / factor))
     return replaced(document, values)
 
 
@@ -139,10 +136,8 @@ def with_scale(document: Document, scale: Sequence[str]) -> Document:
     """The spec with the names of the sizes that are scaled, for its base model."""
     if not scale or document.dialect != "initcli":
         return document
-    text = ",".join(scale)
-    node = Node(0, len(text))
-    data = Document("--scale", text, list(scale), lambda: {(): node})
-    return replaced(document, {("scale",): Origin(data, ())})
+    given = Given("--scale", ",".join(scale))
+    return replaced(document, {("scale",): given.origin(list(scale))})
 
 
 def is_rounded(sizes: Iterable[HiddenSize], factor: Fraction) -> bool:
