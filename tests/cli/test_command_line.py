@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import initcli
 from initcli.cli.app import app
-from initcli.render.plots import DISTRIBUTION, DRAWN
+from initcli.render.tensor_axes import DISTRIBUTION, DRAWN
 from support.paths import SAMPLES, TOUR
 from support.running import run, start
 
@@ -516,7 +516,8 @@ def test_the_overview_of_many_tensors_in_one_layer_stays_narrow(tmp_path: Path) 
 
 
 def test_nothing_of_a_small_picture_is_cut_off_at_its_end() -> None:
-    from initcli.render.plots import Style, TensorPicture, tensor_cell
+    from initcli.render.plots import Style, tensor_cell
+    from initcli.render.tensor_axes import TensorPicture
 
     for stddev in (1e-6, 1.0, 1e20):
         kernel = {"type": "RandomNormal", "stddev": stddev}

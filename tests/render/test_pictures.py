@@ -14,13 +14,8 @@ from rich.console import Console
 import initcli
 from initcli.render import plots
 from initcli.render.bars import HEIGHT, BarChart
-from initcli.render.plots import (
-    Style,
-    TensorPicture,
-    shared_picture,
-    tensor_cell,
-    tensor_picture,
-)
+from initcli.render.plots import Style, tensor_cell, tensor_picture
+from initcli.render.tensor_axes import TensorPicture, shared_picture
 from initcli.reports.tensors import TensorSummary, common_range
 from support.paths import ROOT, TOUR
 from support.running import run, run_process
@@ -59,6 +54,7 @@ def test_pdf_is_a_document_of_one_page_and_the_same_every_time(tmp_path: Path) -
         content = one.read_bytes()
         assert content == other.read_bytes()
         assert content.startswith(b"%PDF-")
+        assert b"/CreationDate" not in content
         assert len(re.findall(rb"/Type /Page\b(?!s)", content)) == 1
         assert content.rstrip().endswith(b"%%EOF")
 
