@@ -279,7 +279,7 @@ def compare(
       initcli compare model.yaml --defaults keras,torch,flax --theory
       initcli compare model.yaml --sweep layers.3.kernel_initializer.gain=0.5:2:log3
       initcli compare model.yaml --width 0.5,1,2,4
-      initcli compare model.yaml --width 1,2,4,8 --steps 3 --optimizer sgd --lr 0.1
+      initcli compare model.yaml --width 1,2,4 --steps 3 --optimizer sgd --lr 0.1
     """
     picture = _picture(out)
     if scale and not width:
