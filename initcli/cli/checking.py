@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from initcli.cli.completion import checks
+from initcli.cli.loading import Loading
 from initcli.cli.options import (
-    Call,
-    Custom,
-    Defaults,
     Html,
-    Loading,
-    Pairs,
-    Sample,
-    Seed,
-    Settings,
     Theory,
-    Weights,
     format_option,
     report_text,
 )
@@ -79,15 +71,9 @@ def check(
         typer.Option(min=1, max=1000, help="Number of draws to measure.", show_default="3"),
     ] = None,
     theory: Theory = False,
-    sample: Sample = False,
-    weights: Weights = None,
-    map: Pairs = None,
+    *,
+    loading: Loading,
     html: Html = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
-    call: Call = None,
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
@@ -113,7 +99,7 @@ def check(
     if theory and (batch or draws):
         message = "nothing is sampled that --batch or --draws could change"
         raise typer.BadParameter(message, param_hint="--theory")
-    for option, given in (("--set", settings), ("--weights", weights)):
+    for option, given in (("--set", loading.settings), ("--weights", loading.weights)):
         if given and (fix or diff):
             message = f"--fix changes the files, to which {option} does not apply"
             raise typer.BadParameter(message, param_hint=option)
@@ -128,7 +114,6 @@ def check(
     from initcli.checks import chosen_checks
     from initcli.errors import InitcliError
 
-    loading: dict[str, Any] = {"seed": seed, "defaults": defaults, "custom": custom or ()}
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     judging: dict[str, Any] = {"how": how, "batch": batch, "draws": draws}
     judging |= {"select": _codes(select), "ignore": _codes(ignore)}
@@ -139,11 +124,15 @@ def check(
             from initcli.checks import fixing
 
             with patience([spec]):
-                fixed = fixing.fix(spec, **loading, **judging)
+                fixed = fixing.fix(
+                    spec,
+                    seed=loading.seed,
+                    defaults=loading.defaults,
+                    custom=loading.custom or (),
+                    **judging,
+                )
             return fixed.last, fixed
-        model = Loading(seed, defaults, custom, settings, call, weights, map).weights(
-            spec, sample=sample
-        )
+        model = loading.subject(spec)
         with patience([spec]):
             return judge(model, **judging), None
 

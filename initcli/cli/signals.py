@@ -12,23 +12,21 @@ import typer
 from initcli.choices import LayerOrder, Loss, Optimizer
 from initcli.cli.completion import activations, frameworks, initializers
 from initcli.cli.completion import settings as paths_of_values
+from initcli.cli.loading import Reading, for_each
 from initcli.cli.options import (
     All,
     Batch,
     Custom,
-    Defaults,
     Depth,
     Draws,
     FormatOption,
     Html,
     Input,
-    Loading,
     Picture,
     Seed,
     Settings,
     Specs,
     Theory,
-    for_each,
     max_lines,
     picture_format,
     write_report,
@@ -82,10 +80,8 @@ def signal(
             help="Loss of outputs without an activation; softmax and sigmoid imply theirs."
         ),
     ] = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Print the size of every layer's output and gradient.
 
@@ -140,7 +136,7 @@ def signal(
 
             say(f"the page is {save_page(Path(html), signal_page(result), say)}")
 
-    for_each(specs, Loading(seed, defaults, custom, settings).model, report)
+    for_each(specs, reading.model, report)
 
 
 def _signal(

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from initcli.cli.drawing import Drawing
+from initcli.cli.loading import Loading, for_each
 from initcli.cli.options import (
     All,
-    Call,
-    Custom,
-    Defaults,
     Depth,
     Filter,
     FormatOption,
     Jobs,
-    Loading,
     MaxDraws,
-    Pairs,
-    Sample,
-    Seed,
-    Settings,
     Spec,
     Specs,
     Stored,
-    Weights,
     chosen,
-    for_each,
     max_lines,
     write_report,
 )
@@ -55,9 +45,8 @@ def summary(
     depth: Depth = None,
     all: All = False,
     filter: Filter = None,
-    sample: Sample = False,
-    weights: Weights = None,
-    map: Pairs = None,
+    *,
+    loading: Loading,
     theory: Annotated[
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
@@ -69,11 +58,6 @@ def summary(
         ),
     ] = False,
     max_draws: MaxDraws = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
-    call: Call = None,
     jobs: Jobs = None,
     cluster: Annotated[
         str | None,
@@ -105,7 +89,7 @@ def summary(
         # Code and configurations declare distributions and may have billions of weights, so they
         # are not sampled by default; values in memory or in a file are read.
         declared = model.source in ("python", "huggingface") and not is_stored(model)
-        if not theory and (sample or not declared):
+        if not theory and (loading.sample or not declared):
             drawn: Iterable[TensorSummary] = drawing.tensors(model, only)
         else:
             from initcli.reports.tensors import theory as distributions
@@ -142,8 +126,7 @@ def summary(
             first=first,
         )
 
-    loading = Loading(seed, defaults, custom, settings, call, weights, map)
-    for_each(specs, partial(loading.weights, sample=sample), summarized)
+    for_each(specs, loading.subject, summarized)
 
 
 def identify(
@@ -182,7 +165,7 @@ def identify(
             first=first,
         )
 
-    for_each(specs, Loading(None, None, None, None).weights, found)
+    for_each(specs, Loading().subject, found)
 
 
 def export(
@@ -199,14 +182,8 @@ def export(
         ),
     ] = False,
     filter: Filter = None,
-    sample: Sample = False,
-    weights: Weights = None,
-    map: Pairs = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
-    call: Call = None,
+    *,
+    loading: Loading,
 ) -> None:
     """Save the weights in one file, each under its path.
 
@@ -229,8 +206,7 @@ def export(
     if file.suffix.lower() not in exporting.SUFFIXES:
         ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
         raise typer.BadParameter(ends, param_hint="--out")
-    loading = Loading(seed, defaults, custom, settings, call, weights, map)
-    model = loading.weights(spec, sample=sample)
+    model = loading.subject(spec)
     if lsuv:
         model = _unit_variance(model)
     only = chosen(model, filter)
