@@ -192,11 +192,11 @@ def _draw(
     scale: tuple[float, float] | None,
 ) -> None:
     """Draw histograms in the terminal, each as soon as its tensor is measured."""
-    from initcli.render.bars import BarChart, heading
+    from initcli.render.bars import BarChart, legend
     from initcli.reports.tensors import common_range
 
     page, plain = console()
-    write(printed(page, heading(model, ascii_only=plain)))
+    write(printed(page, legend(model, ascii_only=plain)))
     if same_scale:
         tensors = list(tensors)
         scale = common_range(tensors)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from initcli.errors import printable
 from initcli.render.picture_files import figure_file
 from initcli.signal.figures import Signal, Spread
+from initcli.types import counted
 
 COLORS = ("#5b8db8", "#c8432b", "#4f9d69", "#8e6bb0", "#c98f2b", "#3f8f9b", "#a85d7a", "#777777")
 _MARKERS = (".", "s", "^", "x")
@@ -83,7 +84,7 @@ def _draw(
         axes.plot(*zip(*expected, strict=True), label=label, **dashed)
     zeros = sum(spread is not None and spread.median == 0 for spread in measured)
     if zeros and labels[1]:  # a logarithmic axis has no place for 0
-        text = f"0 at {zeros} layer{'s' * (zeros > 1)}"
+        text = f"0 at {counted(zeros, 'layer')}"
         axes.text(0.01, 0.04, text, transform=axes.transAxes, fontsize=8)
 
 
@@ -93,6 +94,6 @@ def _fits(value: float) -> bool:
 
 
 def _title(signal: Signal) -> str:
-    drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "predicted"
+    drawn = counted(signal.draws, "draw") if signal.draws else "predicted"
     name = printable(signal.model.name)
     return f"{name}: the signal through the depth (batch {signal.batch}, {drawn})"
