@@ -190,6 +190,7 @@ def _print(
 ) -> None:
     """Print the findings, to standard error if the fixed spec goes to standard output."""
     from initcli.render import findings
+    from initcli.render.views import View
     from initcli.reports.check import CheckReport, check_rows
 
     if format == "github":
@@ -198,13 +199,12 @@ def _print(
         text = ""  # nothing was checked
     else:
         total = findings.total(reports, len(not_read))
-        parts = report_text(
-            format,
-            table=lambda *_: findings.findings_page(reports, len(not_read)),
-            record=lambda: CheckReport.of(reports, list(not_read)),
-            rows=lambda: check_rows(reports, total),
+        view = View(
+            lambda *_: findings.findings_page(reports, len(not_read)),
+            lambda: CheckReport.of(reports, list(not_read)),
+            lambda: check_rows(reports, total),
         )
-        text = "".join(parts)
+        text = "".join(report_text(format, view))
     if to_stderr:
         sys.stderr.write(text)
     else:

@@ -23,12 +23,9 @@ from initcli.cli.terminal import (
 from initcli.render.formats import FORMATS
 
 if TYPE_CHECKING:
-    from msgspec import Struct
-    from rich.console import RenderableType
-
     from initcli.checkpoint import Subject
     from initcli.parameter import Parameter
-    from initcli.reports.record import Rows
+    from initcli.render.views import View
 
 
 _SCREENS = 3
@@ -297,37 +294,25 @@ def max_lines(*, all: bool) -> int | None:
     return _SCREENS * get_terminal_size().lines
 
 
-def report_text(
-    format: str,
-    *,
-    table: Callable[[int, bool], RenderableType],
-    record: Callable[[], Struct],
-    rows: Callable[[], Rows],
-    first: bool = True,
-) -> Iterator[str]:
-    """A report in one of the formats, in parts as they are computed.
+def report_text(format: str, view: View, *, first: bool = True) -> Iterator[str]:
+    """A view in one of :data:`FORMATS`, in parts as they are computed.
 
-    Args:
-        format: one of :data:`FORMATS`; only the function for this format is called.
-        table: returns the table for a width in columns, in ASCII only if the flag is set.
-        record: returns the record for JSON.
-        rows: returns the rows for all other formats.
-        first: whether this is the first report of the output.
+    ``first`` is whether it is the first of the output.
     """
     if format == "table":
         page, plain = console()
-        yield "\n" * (not first) + printed(page, table(page.width, plain))
+        yield "\n" * (not first) + printed(page, view.table(page.width, plain))
     elif format == "json":
         from initcli.reports.record import json_text
 
-        yield json_text(record())
+        yield json_text(view.record())
     else:
         from initcli.render.formats import ROWS
 
-        yield from ROWS[format](rows(), first)
+        yield from ROWS[format](view.rows(), first)
 
 
-def write_report(format: str, **report: Any) -> None:
-    """Write a report as it comes, see :func:`report_text`."""
-    for part in report_text(format, **report):
+def write_report(format: str, view: View, *, first: bool = True) -> None:
+    """Write a view as it comes, see :func:`report_text`."""
+    for part in report_text(format, view, first=first):
         write(part)

@@ -40,8 +40,6 @@ from initcli.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.render.progress import ProgressBar
@@ -109,27 +107,11 @@ def signal(
             shown = ordered(result, sort)
         if filter:
             shown = shown.matching(filter)
-        from initcli.reports.signal import SignalReport, signal_rows
+        from initcli.render import views
 
-        def table(width: int, ascii_only: bool) -> RenderableType:
-            from initcli.render.signal_table import signal_table
-
-            return signal_table(
-                result,
-                width=width,
-                ascii_only=ascii_only,
-                shown=shown,
-                depth=depth,
-                max_rows=None if sort else max_lines(all=all),
-            )
-
-        write_report(
-            format,
-            table=table,
-            record=lambda: SignalReport.of(result, shown),
-            rows=lambda: signal_rows(spec, result, shown),
-            first=first,
-        )
+        most = None if sort else max_lines(all=all)
+        view = views.signal(result, shown, depth=depth, max_rows=most, spec=spec)
+        write_report(format, view, first=first)
         picture([(model.name, result)])
         if html is not None:
             from initcli.render.page import save_page, signal_page
@@ -283,7 +265,7 @@ def compare(
     if steps and (theory or not width):
         message = "it measures models of several widths: --width 1,2,4, without --theory"
         raise typer.BadParameter(message, param_hint="--steps")
-    from initcli.reports.compare import CompareReport, compare_rows
+    from initcli.render import views
     from initcli.signal.comparison import compare, variants
     from initcli.signal.training import Training
 
@@ -314,48 +296,25 @@ def compare(
             progress=advance,
             training=training,
         )
-    compared = comparison.entries
     if width:
         _report_widths(comparison, format, out, max_lines(all=all))
         return
-    signals = [each.signal for each in compared]
+    signals = [each.signal for each in comparison]
     for note in dict.fromkeys(n for each in signals for n in (*each.model.notes, *each.notes)):
         say(note)
-
-    def table(width: int, ascii_only: bool) -> RenderableType:
-        from initcli.render.signal_table import comparison_table
-
-        return comparison_table(compared, width=width, ascii_only=ascii_only)
-
-    write_report(
-        format,
-        table=table,
-        record=lambda: CompareReport.of(compared),
-        rows=lambda: compare_rows(compared),
-    )
-    picture([(each.label, each.signal) for each in compared])
+    write_report(format, views.compare(comparison))
+    picture([(each.label, each.signal) for each in comparison])
 
 
 def _report_widths(comparison: Comparison, format: str, out: str | None, rows: int | None) -> None:
     """Print the trends of models of several widths, and save their picture."""
-    from initcli.reports.width import WidthReport, width_rows
+    from initcli.render import views
     from initcli.signal.width_sweep import fit_widths
 
     sweeps = fit_widths(comparison)
     for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
         say(note)
-
-    def table(width: int, ascii_only: bool) -> RenderableType:
-        from initcli.render.width_table import width_tables
-
-        return width_tables(sweeps, width=width, ascii_only=ascii_only, max_rows=rows)
-
-    write_report(
-        format,
-        table=table,
-        record=lambda: WidthReport.of(sweeps),
-        rows=lambda: width_rows(sweeps),
-    )
+    write_report(format, views.width(*sweeps, max_rows=rows))
     if out is not None:
         without_notices_of_matplotlib()
         from initcli.files import write_whole

@@ -99,6 +99,7 @@ def summary(
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
+        from initcli.render.views import View
         from initcli.reports.identify import matched
         from initcli.reports.summary import SummaryReport, summary_rows
 
@@ -118,13 +119,12 @@ def summary(
             shown = matched(model, tensors(model, shown_parameters(rows)))
             return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
 
-        write_report(
-            format,
-            table=table,
-            record=lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
-            rows=lambda: summary_rows(spec, model, matched(model, tensors(model, only))),
-            first=first,
+        view = View(
+            table,
+            lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
+            lambda: summary_rows(spec, model, matched(model, tensors(model, only))),
         )
+        write_report(format, view, first=first)
 
     for_each(specs, loading.subject, summarized)
 
@@ -147,23 +147,11 @@ def identify(
     drawing = Drawing(jobs=jobs)
 
     def found(spec: str, model: Subject, first: bool) -> None:
-        from initcli.reports import identify as identify_report
+        from initcli.render import views
+        from initcli.reports.identify import identified
 
-        tensors = drawing.tensors(model, chosen(model, filter))
-        answers = identify_report.identified(model, tensors)
-
-        def table(width: int, ascii_only: bool) -> RenderableType:
-            from initcli.render.identify import identify_table
-
-            return identify_table(model, answers, width=width, ascii_only=ascii_only)
-
-        write_report(
-            format,
-            table=table,
-            record=lambda: identify_report.IdentifyReport.of(answers),
-            rows=lambda: identify_report.identify_rows(spec, model, answers),
-            first=first,
-        )
+        answers = identified(model, drawing.tensors(model, chosen(model, filter)))
+        write_report(format, views.identified(model, answers, spec=spec), first=first)
 
     for_each(specs, Loading().subject, found)
 
