@@ -97,17 +97,19 @@ def check(
             "name a spec, such as model.yaml, or - for standard input", param_hint="SPEC"
         )
     if theory and (batch or draws):
-        message = "nothing is sampled that --batch or --draws could change"
+        message = "nothing is sampled, so --batch and --draws have no effect"
         raise typer.BadParameter(message, param_hint="--theory")
     for option, given in (("--set", loading.settings), ("--weights", loading.weights)):
         if given and (fix or diff):
-            message = f"--fix changes the files, to which {option} does not apply"
+            message = "it cannot be used with --fix or --diff, which change the file of the spec"
             raise typer.BadParameter(message, param_hint=option)
     if fix or diff:
         from initcli.sources.code.objects import is_code
 
         if code := next(filter(is_code, specs), None):
-            raise typer.BadParameter(f"{code} is code, which is not changed", param_hint="--fix")
+            raise typer.BadParameter(
+                f"{code} is code, and only specs can be fixed", param_hint="--fix"
+            )
     if html is not None and len(specs) > 1:
         raise typer.BadParameter(f"it needs a single spec, not {len(specs)}", param_hint="--html")
     from initcli.checks import check as judge

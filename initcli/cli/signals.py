@@ -92,7 +92,7 @@ def signal(
     """
     picture = _picture(out)
     if theory and input is not None:
-        message = "nothing is sampled that --input could change"
+        message = "nothing is sampled, so --input has no effect"
         raise typer.BadParameter(message, param_hint="--theory")
     for option, given in (("--out", out), ("--html", html)):
         if given is not None and len(specs) > 1:
@@ -261,9 +261,9 @@ def compare(
     """
     picture = _picture(out)
     if scale and not width:
-        raise typer.BadParameter("it says what --width scales", param_hint="--scale")
+        raise typer.BadParameter("it needs --width, such as --width 1,2,4", param_hint="--scale")
     if steps and (theory or not width):
-        message = "it measures models of several widths: --width 1,2,4, without --theory"
+        message = "it needs --width, such as --width 1,2,4, and cannot be used with --theory"
         raise typer.BadParameter(message, param_hint="--steps")
     from initcli.render import views
     from initcli.signal.comparison import compare, variants

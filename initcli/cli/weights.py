@@ -77,7 +77,7 @@ def summary(
     drawing = Drawing(max_draws, jobs, cluster)
     if theory and any(each is not None for each in drawing):
         raise typer.BadParameter(
-            "nothing is sampled that --max-draws, --jobs or --cluster could change",
+            "nothing is sampled, so --max-draws, --jobs and --cluster have no effect",
             param_hint="--theory",
         )
     if jobs and cluster is not None:
@@ -211,6 +211,6 @@ def _unit_variance(model: Subject) -> Model:
     from initcli.signal.lsuv import lsuv
 
     if isinstance(model, Checkpoint) or any(each.stored for each in model.parameters):
-        message = "it scales drawn values, but these are stored"
+        message = "it scales sampled values, but these are stored"
         raise typer.BadParameter(message, param_hint="--lsuv")
     return lsuv(model)

@@ -42,7 +42,7 @@ def spectral_table(
     rows = [(each.parameter, each.spectral) for each in tensors if each.spectral is not None]
     title = model_heading(model, ascii_only)
     if not rows:
-        return Group(title, Text("no kernel among these tensors"))
+        return Group(title, Text("There are no kernels among these tensors."))
     names = [
         Column("kernel", lambda row: printable(row[0].path)),
         Column("matrix", lambda row: f"{row[1].rows:,} {times} {row[1].columns:,}"),
