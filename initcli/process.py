@@ -125,7 +125,7 @@ def missing_resource(error: BaseException | None) -> str:
 def tell(line: str) -> None:
     """Print a line to standard error, if that can be written."""
     with suppress(OSError):
-        print(line, file=sys.stderr)
+        print(line, file=sys.stderr, flush=True)
 
 
 def replace_streams() -> None:

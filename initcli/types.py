@@ -137,6 +137,11 @@ def shapes_text(shapes: Shapes) -> str:
     return ", ".join(map(shape_text, shapes))
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and a noun, in the plural where needed: ``1 layer``, ``2,000 layers``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def texts(argument: str, values: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     """The values of an argument that is a list of texts or paths.
 

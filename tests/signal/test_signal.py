@@ -447,7 +447,7 @@ def test_other_mistakes_of_the_command_line(tmp_path: Path) -> None:
     for arguments, message in (
         (["--input", tmp_path / "absent.npy"], "there is no such file"),
         (["--input", tmp_path / "x.npz"], "cannot be read as NumPy's arrays"),
-        (["--theory", "--input", "x.npy"], "nothing is sampled that --input could change"),
+        (["--theory", "--input", "x.npy"], "nothing is sampled, so --input has no effect"),
         (["--out", "x.gif"], "the file's name must end in .png, .svg or .pdf"),
         (["--batch", "0"], "0 is not in the range"),
         (["--draws", "0"], "0 is not in the range"),
