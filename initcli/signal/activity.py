@@ -12,12 +12,13 @@ import numpy as np
 from initcli.activations import Activation, Relu, Relu6
 from initcli.parameter import Parameter
 from initcli.signal import arrays
-from initcli.signal.field import NODES, WEIGHTS
 from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph
+from initcli.signal.hermite import NODES, WEIGHTS
+from initcli.signal.moments import Weight, distribution_moments
 from initcli.signal.observing import near_bounds, output_bounds
-from initcli.signal.rules.base import Weight
-from initcli.signal.theory import Sums, Theory, distribution_moments
+from initcli.signal.prediction import Sums
+from initcli.signal.theory import Theory
 from initcli.signal.thresholds import DEAD, GONE, SATURATED, SHUT, SURE
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from initcli.layers import attention, weightless_attention
 from initcli.layers.flow import Flow
 from initcli.layers.heads import DotProductAttention
-from initcli.signal.field import NODES
 from initcli.signal.figures import AttentionFigures, AttentionSignal, HeadSignal, Spread
+from initcli.signal.hermite import NODES, TINY
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import Attended
 from initcli.signal.softmax import (
@@ -202,7 +202,7 @@ def predicted_attention(attended: Attended) -> AttentionFigures | None:
 
 def _by_variance(counts: tuple[float, ...], variances: Array) -> tuple[Array, Array]:
     """Entropy and saturated share for each variance of the scores: (variances, counts)."""
-    logs = np.log(np.maximum(variances, 1e-300))
+    logs = np.log(np.maximum(variances, TINY))
     places: Array = np.interp(logs, np.log(_VARIANCES), np.arange(len(_VARIANCES)))
     found = []
     for place in places:

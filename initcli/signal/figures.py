@@ -16,9 +16,9 @@ from initcli.display import Displayed
 from initcli.errors import NoSuchTensor, nearest_pattern, quoted
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.graph import Graph
+from initcli.signal.prediction import Prediction, Sums
 from initcli.signal.program import Program
 from initcli.signal.residual import ResidualScheme, schemes
-from initcli.signal.theory import Prediction, Sums
 from initcli.types import Size, texts
 
 

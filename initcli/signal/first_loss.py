@@ -14,8 +14,8 @@ import numpy as np
 
 from initcli.activations import LogSoftmax, Sigmoid, Softmax
 from initcli.choices import Loss
-from initcli.signal.field import NODES, WEIGHTS
 from initcli.signal.figures import FirstLoss, Spread
+from initcli.signal.hermite import NODES, WEIGHTS
 from initcli.signal.logits import Logits, is_reverse, output_activation
 from initcli.signal.program import Program, Step
 from initcli.types import Array

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from initcli.signal.field import NODES, WEIGHTS, Field, hermite_basis, hidden, products
+from initcli.signal.field import Field, hidden
+from initcli.signal.hermite import NODES, TINY, WEIGHTS, hermite_basis, products
 from initcli.types import Array, Size
-
-_TINY = 1e-300
 
 
 class Path(NamedTuple):
@@ -53,8 +52,8 @@ class Path(NamedTuple):
         tilted = squares if before is None else squares * before
         mean = float(WEIGHTS @ tilted)
         factors = products(self.amplitude, self.amplitude, self.correlations)
-        moments = self.source.moments * factors * (mean / max(plain, _TINY))
-        return Gradient(moments, tilted / max(mean, _TINY), latent, self.source.lags, path=self)
+        moments = self.source.moments * factors * (mean / max(plain, TINY))
+        return Gradient(moments, tilted / max(mean, TINY), latent, self.source.lags, path=self)
 
 
 class Gradient(msgspec.Struct, frozen=True):
@@ -132,7 +131,7 @@ class Gradient(msgspec.Struct, frozen=True):
                 return divided([(units, each.plus(more)) for (units, each), more in pairs])
         moments = self.moments + other.moments
         both = (self, other)
-        total = max(self.second + other.second, _TINY)
+        total = max(self.second + other.second, TINY)
         lags = None
         if any(each.lags is not None for each in both) and len(self.grid) == 1:
             lags = sum(each.second / total * each.all_lags for each in both)
@@ -150,7 +149,7 @@ class Gradient(msgspec.Struct, frozen=True):
         """The lags; all the same where they are not known."""
         if self.lags is not None:
             return self.lags
-        lags = np.full(self.grid, self.cross / max(self.second, _TINY))
+        lags = np.full(self.grid, self.cross / max(self.second, TINY))
         lags[:1] = 1.0
         return lags
 
@@ -192,6 +191,6 @@ def tilt_of_part(tilt: Array, part: Field, share: float) -> Array:
     coefficients = (basis @ (WEIGHTS * tilt)) * share ** np.arange(len(basis))
     by_entry = np.maximum(coefficients @ basis, 0.0)
     values = part.profile - float(WEIGHTS @ part.profile)
-    values = values / math.sqrt(max(float(WEIGHTS @ values**2), _TINY))
+    values = values / math.sqrt(max(float(WEIGHTS @ values**2), TINY))
     found: Array = np.interp(values, NODES, by_entry)
-    return found / max(float(WEIGHTS @ found), _TINY)
+    return found / max(float(WEIGHTS @ found), TINY)

@@ -12,16 +12,13 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from initcli.signal.field import (
+from initcli.signal.field import Field, by_position, field, hidden, mean_products
+from initcli.signal.hermite import (
     NODES,
+    TINY,
     WEIGHTS,
-    Field,
-    by_position,
-    field,
     from_products,
     hermite_basis,
-    hidden,
-    mean_products,
     powers,
     products,
     profile_of,
@@ -75,7 +72,7 @@ def combined(one: Field, two: Field, operation: Operation, common: Common = None
     values = _values(one, two, operation, common)
     grid = _turned(one, two, operation, common)
     scale = one.second + two.second
-    scale = scale / max(float(scale.mean()), 1e-300)
+    scale = scale / max(float(scale.mean()), TINY)
     kinds = np.array([pair_products(grid, one, two, common, kind) for kind in range(4)])
     moments = kinds.reshape(4, *(1,) * scale.ndim) * by_position(scale)
     return _combined(one, two, moments, values, float((_PAIR_WEIGHTS * grid).sum()))
@@ -124,7 +121,7 @@ def shares(
         squares = squares * np.interp(z, NODES, tilt)
     given = squares.mean(1) if y.shape[1] == 1 else squares @ _WEIGHTS
     mean = float(_WEIGHTS @ given)
-    return mean, np.interp(NODES, _SPARSE, given) / max(mean, 1e-300)
+    return mean, np.interp(NODES, _SPARSE, given) / max(mean, TINY)
 
 
 def shared_by(one: Field, two: Field, common: Common) -> Array:
@@ -152,7 +149,7 @@ def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
     one, two = aligned(one, two)
     a, b = (math.sqrt(each.mean_square) for each in (one, two))
     values = operation(a * one.profile, b * two.profile)
-    scale = one.second / max(one.mean_square, 1e-300)
+    scale = one.second / max(one.mean_square, TINY)
     pairs = products(values, values, np.concatenate([np.ones((1, *one.grid)), hidden(one)]))
     pinned = one.pinned and two.pinned
     return field(pairs * by_position(scale), max(one.units, two.units), values, one.latent, pinned)
@@ -161,7 +158,7 @@ def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
 def correlations(one: Field, two: Field, common: Array) -> Array:
     """The correlations of the normal numbers behind entries with that E[x y]: (4, positions…)."""
     sizes = np.sqrt(one.second * two.second)
-    ratios = common / np.maximum(sizes, 1e-300)
+    ratios = common / np.maximum(sizes, TINY)
     return np.clip(from_products(one.profile, two.profile, ratios), -_MOST, _MOST)
 
 

@@ -15,8 +15,8 @@ from initcli.distributions import Constant
 from initcli.signal.activity import Activity
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.graph import Graph, mixes
+from initcli.signal.moments import distribution_moments
 from initcli.signal.program import Step
-from initcli.signal.theory import distribution_moments
 from initcli.signal.thresholds import (
     INSENSITIVE,
     LARGE,

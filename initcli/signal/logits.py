@@ -19,11 +19,14 @@ from initcli.layers import convolution, core, einsum
 from initcli.layers.activation import Softmax as SoftmaxLayer
 from initcli.layers.embedding import ReversibleEmbedding
 from initcli.layers.wrappers import TimeDistributed
-from initcli.signal.field import NODES, WEIGHTS, Field, field, scatter
+from initcli.signal.field import Field, field
+from initcli.signal.hermite import NODES, WEIGHTS
+from initcli.signal.moments import Weight
 from initcli.signal.program import Program, Step
-from initcli.signal.rules.base import Context, Weight
+from initcli.signal.rules.base import Context
 from initcli.signal.rules.layout import predicted
 from initcli.signal.rules.mixing import capped
+from initcli.signal.scatter import scatter
 from initcli.signal.ties import Ties, mixes
 from initcli.signal.typical import scaled
 from initcli.types import Array

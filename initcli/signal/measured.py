@@ -17,7 +17,6 @@ from initcli.signal.attending import (
     attention_signals,
 )
 from initcli.signal.draws import Draw, one_draw
-from initcli.signal.field import observed
 from initcli.signal.figures import (
     GradientSignal,
     LayerSignal,
@@ -28,8 +27,10 @@ from initcli.signal.figures import (
     median_of,
 )
 from initcli.signal.first_loss import first_losses
+from initcli.signal.initial_fields import Measured, first_axes, observed
 from initcli.signal.inputs import fitting_inputs
 from initcli.signal.masking import heeding, mask_notes
+from initcli.signal.moments import Weight, distribution_moments
 from initcli.signal.observing import rms
 from initcli.signal.planning import (
     BATCH,
@@ -39,17 +40,10 @@ from initcli.signal.planning import (
     notes_of_left_out,
     planned,
 )
+from initcli.signal.prediction import Predicted, Prediction
 from initcli.signal.program import Program, program
 from initcli.signal.routing import router_signals
-from initcli.signal.rules.base import Weight
-from initcli.signal.theory import (
-    Measured,
-    Predicted,
-    Prediction,
-    distribution_moments,
-    first_axes,
-    predictions,
-)
+from initcli.signal.theory import predictions
 from initcli.sources.load import computable
 from initcli.types import Array
 

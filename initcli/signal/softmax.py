@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from initcli.signal.field import NODES, WEIGHTS
+from initcli.signal.hermite import NODES, TINY, WEIGHTS
 from initcli.types import Array
 
 _COARSE, _FINE = slice(2, None, 5), slice(None, None, 2)
@@ -36,13 +36,13 @@ class _Transform(NamedTuple):
     @property
     def rest(self) -> Array:
         """ln φ(t)."""
-        return np.log(np.maximum(self.decay @ self.weights, 1e-300))
+        return np.log(np.maximum(self.decay @ self.weights, TINY))
 
 
 def _transform(values: Array, counts: Array, reach: float, nodes: slice) -> _Transform:
     # Adding a number to all z changes nothing. Where they lie far apart, one has all anyway.
     z = values[nodes] - values.max()
-    shrunk = min(1.0, reach / max(-float(z.min()), 1e-300))
+    shrunk = min(1.0, reach / max(-float(z.min()), TINY))
     z = z * shrunk
     each, weights = np.exp(z), WEIGHTS[nodes] / WEIGHTS[nodes].sum()
     # E[e^(az − t e^z)] is negligible beyond these t.
@@ -95,7 +95,7 @@ def largest_share(std: float, counts: Array, share: float) -> Array:
     limits = z + math.log(1 / share - 1)
     terms = np.arange(1, _TERMS + 1)
     t = np.exp(np.log(terms * math.log(2))[:, None] - limits)
-    logs = np.log(np.maximum(np.exp(-np.multiply.outer(t, np.exp(z))) @ weights, 1e-300))
+    logs = np.log(np.maximum(np.exp(-np.multiply.outer(t, np.exp(z))) @ weights, TINY))
     found = []
     for count in counts:
         below = (_stehfest() / terms) @ np.exp((count - 1) * logs)

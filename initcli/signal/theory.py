@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
-from initcli.distributions import Distribution, TruncatedNormal, Uniform
-from initcli.initializers import Initializer, NormOf, Rescaled
-from initcli.initializers.orthogonal import Orthogonal
+from initcli.initializers import Initializer
 from initcli.layers.preprocessing import Preprocessing
-from initcli.parameter import Parameter
 from initcli.signal.cost import room
-from initcli.signal.field import Field, normal, standard
-from initcli.signal.grid import cells, coarse
+from initcli.signal.field import Field
+from initcli.signal.grid import cells
+from initcli.signal.initial_fields import Measured, alike, first_axes, from_measured, standard
 from initcli.signal.logits import Logits, logits
+from initcli.signal.moments import Moments, Weight, distribution_moments
+from initcli.signal.prediction import Predicted, Prediction, Sums
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
     Attended,
-    Axes,
     Batch,
     Context,
     Expected,
@@ -32,90 +29,12 @@ from initcli.signal.rules.base import (
     NoTheory,
     Pull,
     Routed,
-    Weight,
     rule_of,
 )
 from initcli.signal.sharing import shared
 from initcli.signal.ties import Ties, Ways
 from initcli.signal.typical import Doubt, Made
-from initcli.types import CODES, Array, NotComputable, Size
-
-
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """Predicted statistics of a layer's output; None where no theory applies."""
-
-    mean: Annotated[float | None, Meta(description="Mean of a typical draw.")] = None
-    std: Annotated[float | None, Meta(description="Standard deviation of a typical draw.")] = None
-    correlation: Annotated[
-        float | None, Meta(description="Cosine similarity of two examples' outputs.")
-    ] = None
-    gradient_rms: Annotated[
-        float | None, Meta(description="RMS of the gradient of a typical draw.")
-    ] = None
-    chi: Annotated[
-        float | None,
-        Meta(
-            description="Factor by which the layer multiplies the mean square of a small change of "
-            "its input (χ of Schoenholz et al. 2017, arXiv:1611.01232)."
-        ),
-    ] = None
-    sensitivity: Annotated[
-        float | None,
-        Meta(description="RMS change of the output for an RMS change of 1 of the model's inputs."),
-    ] = None
-    kernel_gradient_rms: Annotated[
-        float | None,
-        Meta(description="RMS of the gradient of the layer's kernel or table, of a typical draw."),
-    ] = None
-
-
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured of a layer's output; predictions go on from it where they end."""
-
-    mean: float
-    std: float
-    correlation: float | None
-    gradient_rms: float | None
-
-
-class Sums(NamedTuple):
-    """What an activation takes: its root mean square, and its profile as in :class:`Field`."""
-
-    size: float
-    profile: Array
-
-    @classmethod
-    def of(cls, expected: Expected | None) -> Sums | None:
-        """Those of a step; None where it has no activation, or they are not known or not finite."""
-        if expected is None or expected.sums is None:
-            return None
-        size = math.sqrt(expected.sums.mean_square)
-        return cls(size, expected.sums.profile) if _SMALLEST < size < 1 / _SMALLEST else None
-
-    @property
-    def values(self) -> Array:
-        """The values at the nodes of a normal distribution."""
-        return self.size * self.profile
-
-
-class Predicted(NamedTuple):
-    """Predictions of all steps.
-
-    ``left_out`` are the layers that take more memory than allowed. By the number of the step,
-    ``attended`` are the scores of attention, ``logits`` those of outputs, ``sums`` what
-    activations take, and ``routed`` the logits of routers.
-    """
-
-    steps: list[Prediction]
-    left_out: tuple[str, ...] = ()
-    attended: Mapping[int, Attended] = {}
-    logits: Mapping[int, Logits] = {}
-    sums: Mapping[int, Sums] = {}
-    routed: Mapping[int, Routed] = {}
-
-
-Moments = Callable[[Parameter], Weight | None]
-"""Gives the moments of a parameter's entries; None where they are not known."""
+from initcli.types import CODES, NotComputable, Size
 
 
 def predictions(
@@ -162,43 +81,10 @@ def predictions(
     return Predicted(found, tuple(theory.left_out), attended, theory.logits(), sums, routed)
 
 
-def distribution_moments(parameter: Parameter) -> Weight | None:
-    """Mean and variance of an entry as the layer uses it, by its distribution.
-
-    A norm of independent entries is taken to be the root of its mean square, which it is near where
-    there are many.
-    """
-    made = parameter.initializer
-    if isinstance(made, Rescaled):
-        made = made.declared
-    if isinstance(made, NormOf) and made.source_distribution is not None:
-        source = made.source_distribution
-        return Weight(math.sqrt(made.count * (source.std**2 + source.mean**2)), 0.0)
-    distribution = parameter.distribution
-    if distribution is None:
-        return None
-    mean, std = (parameter.multiplier * each for each in (distribution.mean, distribution.std))
-    return Weight(mean, std**2, isinstance(made, Orthogonal), _kurtosis(distribution))
-
-
-def _kurtosis(distribution: Distribution) -> float:
-    """E[(w − μ)⁴] / Var[w]² of what most kernels are drawn from; of others that of normal ones."""
-    if isinstance(distribution, Uniform):
-        return 1.8
-    if not isinstance(distribution, TruncatedNormal):
-        return 3.0
-    # With bounds ±b, E[z²] = 1 − 2bφ(b)/Z and E[z⁴] = 3 E[z²] − 2b³φ(b)/Z.
-    b = min(map(abs, distribution.bounds))
-    end = 2 * b * math.exp(-b * b / 2) / math.sqrt(2 * math.pi) / math.erf(b / math.sqrt(2))
-    return (3 * (1 - end) - b * b * end) / (1 - end) ** 2
-
-
 class NoRoom(NoTheory):
     """Raised where a layer takes more memory than is allowed."""
 
 
-_SMALLEST = 1e-100
-"""Sizes below this, and above its inverse, have under- or overflowed."""
 _NUMBER = 8
 """Bytes of a number."""
 _OF_INPUT = 10
@@ -263,7 +149,8 @@ class Theory:
         elif step.layer.adds_nothing() or isinstance(step.layer, Preprocessing):
             self.ids.update(step.outputs if step.inputs[0] in self.ids else ())
         elif (measured := self.measured.get(output)) is not None:
-            self.fields[output] = self._from_measured(step, measured)
+            axes = self.axes.get(output, (-1,))
+            self.fields[output] = from_measured(self.program.shapes[output], axes, measured)
         self.ties.take(step)
         return None if made is None else self._guarded(step, made.expected)
 
@@ -346,17 +233,6 @@ class Theory:
             options=step.options,
             initializers=initializers,
         )
-
-    def _from_measured(self, step: Step, measured: Measured) -> Field:
-        shape = self.program.shapes[step.outputs[0]]
-        given = alike(shape, self.axes.get(step.outputs[0], (-1,)))
-        second = measured.std**2 + measured.mean**2
-        moments = np.empty((4, *given.grid))
-        moments[0] = second
-        moments[1] = second * (measured.correlation or 0.0)
-        moments[2:] = measured.mean**2
-        field = normal(moments, np.full(given.grid, measured.mean), given.units)
-        return msgspec.structs.replace(field, axes=given.axes, sizes=given.sizes)
 
     def take_change(self, step: Step) -> None:
         """Take a small change through a step: by its Jacobian's mean square, as gradients show."""
@@ -494,34 +370,8 @@ class Theory:
         )
 
 
-def first_axes(program: Program) -> dict[int, Axes]:
-    """The axes of each tensor that hold its units: where the next layer of images has channels."""
-    axes: dict[int, Axes] = {}
-    for step in reversed(program.steps):
-        if not step.inputs:
-            continue
-        rank = len(program.shapes[step.inputs[0]])
-        own = getattr(step.layer, "data_format", None)
-        after = axes.get(step.outputs[0], (-1,))
-        if own == "channels_first":
-            after = (1 - rank,)
-        elif own == "channels_last" or rank != len(program.shapes[step.outputs[0]]):
-            after = (-1,)
-        for tensor in step.inputs:
-            axes[tensor] = after if len(program.shapes[tensor]) == rank else (-1,)
-    return axes
-
-
 def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else value
-
-
-def alike(shape: Size, axes: Axes = (-1,)) -> Field:
-    """Independent standard normal entries of a tensor, with its units on those axes."""
-    sizes = dict(enumerate(shape[1:], 1 - len(shape)))
-    grid = tuple(size for axis, size in sizes.items() if axis not in axes)
-    field = standard(cells(grid), math.prod(sizes[axis] for axis in axes) if sizes else 1)
-    return msgspec.structs.replace(field, axes=axes, sizes=coarse(grid))
 
 
 def _give_up(step: Step, error: Exception) -> None:

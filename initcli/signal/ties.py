@@ -16,7 +16,8 @@ import numpy as np
 
 from initcli.layers import pooling
 from initcli.layers.embedding import ReversibleEmbedding, Table
-from initcli.signal.field import Field, products
+from initcli.signal.field import Field
+from initcli.signal.hermite import products
 from initcli.signal.joint import Common, correlations
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import Context, NoTheory, rule_of

@@ -13,9 +13,12 @@ import numpy as np
 from initcli.activations import Linear
 from initcli.layers.base import Layer
 from initcli.signal import arrays
-from initcli.signal.field import WEIGHTS, Field, pair_shares, scatter, scatters
-from initcli.signal.rules.base import Context, Expected, Gradient, Weight, rule_of
+from initcli.signal.field import Field
+from initcli.signal.hermite import TINY, WEIGHTS
+from initcli.signal.moments import Weight
+from initcli.signal.rules.base import Context, Expected, Gradient, rule_of
 from initcli.signal.rules.layout import predicted
+from initcli.signal.scatter import pair_shares, scatter, scatters
 
 _NEGLIGIBLE = 1e-3
 """A variance of a logarithm that changes nothing."""
@@ -96,7 +99,7 @@ def made(
         field = scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
     if len(given) > 1:
         sizes = [each.mean_square for each in taken]
-        total = max(sum(sizes), 1e-300)
+        total = max(sum(sizes), TINY)
         roots = [np.sqrt(each) * n / total for n, each in zip(sizes, doubts, strict=True)]
         whole, single = (float(sum(root[kind] for root in roots)) ** 2 for kind in (0, 1))
         doubt = whole, single

@@ -16,8 +16,8 @@ import initcli
 from initcli.layers.flow import Flow
 from initcli.signal import arrays
 from initcli.signal.attending import measured_attention, predicted_attention
-from initcli.signal.field import NODES
 from initcli.signal.figures import AttentionSignal
+from initcli.signal.hermite import NODES
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
 from initcli.signal.rules.base import Attended

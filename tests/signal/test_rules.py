@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 
 from initcli.layers.base import Layer
-from initcli.signal.field import Field, standard
-from initcli.signal.rules.base import (
-    Context,
-    EntrywiseRule,
-    Expected,
-    Gradient,
-    NoTheory,
-    affine,
-)
+from initcli.signal.field import Field
+from initcli.signal.initial_fields import standard
+from initcli.signal.rules.base import Context, EntrywiseRule, Expected, Gradient, NoTheory, affine
 from initcli.signal.rules.layout import predicted
 from initcli.types import Array
 

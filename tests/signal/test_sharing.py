@@ -11,8 +11,9 @@ import pytest
 import initcli
 from initcli.checks.evidence import Evidence
 from initcli.signal import sharing, typical
-from initcli.signal.field import standard, with_neighbors
+from initcli.signal.field import with_neighbors
 from initcli.signal.figures import Signal
+from initcli.signal.initial_fields import standard
 from support.paths import SAMPLES, facts
 
 MODELS = (

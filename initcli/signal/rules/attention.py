@@ -13,20 +13,13 @@ import numpy as np
 from initcli.activations import Sigmoid
 from initcli.layers import attention, weightless_attention
 from initcli.layers.heads import DotProductAttention
-from initcli.signal.field import NODES, Field, normal
+from initcli.signal.field import Field, normal
 from initcli.signal.grid import cell_means, edges
+from initcli.signal.hermite import NODES, TINY
 from initcli.signal.joint import multiplied
-from initcli.signal.rules.base import (
-    Attended,
-    Context,
-    Expected,
-    Gradient,
-    NoTheory,
-    Room,
-    Rule,
-    connected,
-)
+from initcli.signal.rules.base import Attended, Context, Expected, Gradient, NoTheory, Room, Rule
 from initcli.signal.rules.entries import activated
+from initcli.signal.rules.sums import connected
 from initcli.signal.softmax import QUANTILE_WEIGHTS, gamma_quantiles, softmax_moments
 from initcli.types import Array
 
@@ -228,7 +221,7 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
         others = max(n - 1, 1)
         to_value[1] = steps / n * ((1 - typical) / others * same + (steps - 1) / n * cross)
         if scores.is_causal and steps == positions and scores.window is None:
-            to_value = _to_earlier(g, seen, kept, across / max(float(even.mean()), 1e-300))
+            to_value = _to_earlier(g, seen, kept, across / max(float(even.mean()), TINY))
         # Of the scores: a (g·v − Σ a g·v), summed over the features of a head.
         to_scores = typical / n * (value.units / heads) * same * centered * max(1 - typical, 0.0)
         to_query = np.full(query.grid, scale**2 * n * to_scores * max(float(spread.mean()), 0.0))
@@ -259,7 +252,7 @@ def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> A
     whole = n * float(same.mean()) + n * (n - 1) * float(cross.mean())
     rest = (whole - float(second.sum())) / max(n * (n - 1), 1)
     sizes = np.sqrt(second)
-    moments = np.stack([second, rest * sizes / max(float(sizes.mean()), 1e-300)])
+    moments = np.stack([second, rest * sizes / max(float(sizes.mean()), TINY)])
     return cell_means(moments, (n,))
 
 

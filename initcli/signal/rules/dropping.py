@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from initcli.layers import applications, regularization
-from initcli.signal.field import WEIGHTS, Field, field, profile_of
+from initcli.signal.field import Field, field
+from initcli.signal.hermite import WEIGHTS, profile_of
 from initcli.signal.rules.base import Context, EntrywiseRule, Expected, affine, unchanged
 from initcli.types import Array
 

@@ -13,16 +13,10 @@ from initcli.activations import Activation, Glu, Linear, LogSoftmax, Softmax, Sp
 from initcli.layers import activation, applications, core, features, images, regularization
 from initcli.layers.flow import Flow
 from initcli.signal import arrays
-from initcli.signal.field import (
-    WEIGHTS,
-    Field,
-    field,
-    mapped,
-    normal,
-    slopes,
-    with_mean,
-)
+from initcli.signal.field import Field, field, normal
+from initcli.signal.hermite import TINY, WEIGHTS, with_mean
 from initcli.signal.joint import multiplied
+from initcli.signal.mapping import mapped, slopes
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -34,9 +28,9 @@ from initcli.signal.rules.base import (
     affine,
     counted_from_end,
     unchanged,
-    weighted,
 )
 from initcli.signal.rules.layout import independent
+from initcli.signal.rules.sums import weighted
 from initcli.signal.softmax import softmax_moments
 from initcli.types import Array
 
@@ -192,8 +186,8 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
         mean = float(WEIGHTS @ (before * squares))
         scales = factors
         if tilt is not None:
-            scales = factors * (mean / max(float(WEIGHTS @ squares), 1e-300))
-        after = before * squares / max(mean, 1e-300)
+            scales = factors * (mean / max(float(WEIGHTS @ squares), TINY))
+        after = before * squares / max(mean, TINY)
         path = None if tilt is None or g.path is None else g.path.times(values)
         return [Gradient(g.moments * scales, after, given.latent, g.lags, path=path)]
 
@@ -211,7 +205,7 @@ def _softmaxed(given: Field) -> Expected:
     )
     mean = 1 / n
     powers = mapped(lambda x: np.exp(x - size * given.profile.max()), given)
-    spread = np.maximum(powers.second - powers.means**2, 1e-300)
+    spread = np.maximum(powers.second - powers.means**2, TINY)
     moments = np.empty((4, *grid))
     moments[0] = second
     common = (powers.moments[1:] - powers.means**2) / spread

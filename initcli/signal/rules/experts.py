@@ -11,18 +11,11 @@ import numpy as np
 from initcli.layers.experts import MixtureOfExperts, Routing
 from initcli.signal import arrays
 from initcli.signal.field import Field, normal
+from initcli.signal.hermite import TINY
 from initcli.signal.joint import multiplied
-from initcli.signal.rules.base import (
-    Context,
-    Expected,
-    Gradient,
-    NoTheory,
-    Routed,
-    Rule,
-    affine,
-    connected,
-)
+from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, Routed, Rule, affine
 from initcli.signal.rules.entries import activated
+from initcli.signal.rules.sums import connected
 from initcli.types import Array
 
 _DRAWS = 1 << 17
@@ -72,7 +65,7 @@ class MixtureRule(Rule):
             to_gate, to_up = inside.times(up.output.moments), inside.times(gate.output.moments)
             return [back.plus(*gate.pull(to_gate)).plus(*up.pull(to_up))]
 
-        shares = logits.second / max(float(logits.second.sum()), 1e-300)
+        shares = logits.second / max(float(logits.second.sum()), TINY)
         correlations = (logits.ratios * shares).reshape(3, -1).sum(1)
         examples, positions, both = map(float, correlations)
         routed = Routed(examples, positions, both, (weights["router"].kurtosis - 1) / d)

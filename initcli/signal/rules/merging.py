@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 
 from initcli.layers import applications, merging
-from initcli.signal.field import WEIGHTS, Field, field, profile_of
+from initcli.signal.field import Field, field
 from initcli.signal.gradient import Gradient, Path, divided
+from initcli.signal.hermite import WEIGHTS, profile_of
 from initcli.signal.joint import Common, Operation, added, combined, multiplied, shared_by, shares
 from initcli.signal.rules.base import (
     Axes,

@@ -11,17 +11,9 @@ import numpy as np
 from initcli.layers import convolution, core, einsum, embedding, local
 from initcli.layers.spatial import ends, spread_ends
 from initcli.signal import arrays
-from initcli.signal.field import (
-    NODES,
-    WEIGHTS,
-    Field,
-    field,
-    mean_products,
-    normal,
-    profile_of,
-    with_mean,
-)
+from initcli.signal.field import Field, field, mean_products, normal
 from initcli.signal.grid import cell_means, cells
+from initcli.signal.hermite import NODES, WEIGHTS, profile_of, with_mean
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Axes,
@@ -31,15 +23,12 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Rule,
-    Window,
     channels_and_grid,
-    connected,
-    products_of_pairs,
     unchanged,
-    weighted_sum,
 )
 from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted
+from initcli.signal.rules.sums import Window, connected, products_of_pairs, weighted_sum
 from initcli.signal.rules.windows import Slid, WindowRule
 from initcli.types import Array, Size
 

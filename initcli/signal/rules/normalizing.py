@@ -9,20 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from initcli.layers import normalization
-from initcli.signal.field import (
-    NODES,
-    WEIGHTS,
-    Field,
-    by_position,
-    field,
-    hidden,
-    mean_products,
-    normal,
-    pair_shares,
-    unit_scatters,
-)
+from initcli.signal.field import Field, by_position, field, hidden, mean_products, normal
 from initcli.signal.gradient import divided
+from initcli.signal.hermite import NODES, TINY, WEIGHTS
 from initcli.signal.joint import Common, shared_by
+from initcli.signal.moments import Weight
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -30,14 +21,13 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Rule,
-    Weight,
     affine,
     counted_from_end,
-    weighted,
-    with_bias,
 )
 from initcli.signal.rules.layout import independent
 from initcli.signal.rules.merging import beside
+from initcli.signal.rules.sums import weighted, with_bias
+from initcli.signal.scatter import pair_shares, unit_scatters
 from initcli.types import Array
 
 
@@ -128,7 +118,7 @@ def _by_channel(
         rest[0] = np.maximum(rest[0], 0.0)
         before = g.tilt_of(given)
         tilt = channels.tilt if before is None else before * channels.tilt
-        tilt = tilt / max(float(WEIGHTS @ tilt), 1e-300)
+        tilt = tilt / max(float(WEIGHTS @ tilt), TINY)
         return [Gradient(rest * channels.inverse * uneven, tilt, given.latent)]
 
     return Expected(output, pull)
@@ -181,7 +171,7 @@ def _channels(given: Field, variance: float, epsilon: float) -> _Channels:
     z = math.sqrt(common) * means[:, None] + math.sqrt(1 - common) * rest
     values = np.interp(z, NODES, given.profile)
     variances = values**2 @ at_rest - (values @ at_rest) ** 2
-    variances = variances * (variance / max(float(at_means @ variances), 1e-300))
+    variances = variances * (variance / max(float(at_means @ variances), TINY))
     inverses = 1 / (variances + epsilon)
     inverse = float(at_means @ inverses)
     # Given z, the channel's part is normal about √common · z.
@@ -237,7 +227,7 @@ class UnitStatisticsRule(_NormalizationRule):
             # What goes along the output is taken off, and the mean where the layer centers.
             mean = (g.second / positions + (1 - 1 / positions) * g.cross) / max(count, 1)
             off = g.second / together + centers * mean
-            kept = np.maximum(1 - off / max(g.second, 1e-300), 0.0)
+            kept = np.maximum(1 - off / max(g.second, TINY), 0.0)
             return [g.times(kept / size * uneven)]
 
         output = _standardized(given, level, size, values)
@@ -253,8 +243,8 @@ def _standardized(given: Field, level: Array, variance: Array, values: Array) ->
     moments[0] = np.maximum(moments[0], 0.0)
     lags = given.lags
     if lags is not None:
-        share = float(level.mean()) / max(given.mean_square, 1e-300)
-        lags = (lags - share) / max(1 - share, 1e-300)
+        share = float(level.mean()) / max(given.mean_square, TINY)
+        lags = (lags - share) / max(1 - share, TINY)
     return field(moments, given.units, values, given.latent, True, lags)
 
 

@@ -14,9 +14,6 @@ from initcli.layers import pooling
 from initcli.layers.spatial import ends
 from initcli.signal import arrays
 from initcli.signal.field import (
-    NODES,
-    RANKS,
-    WEIGHTS,
     Field,
     by_position,
     field,
@@ -24,11 +21,10 @@ from initcli.signal.field import (
     near_correlation,
     next_sizes,
     normal,
-    products,
-    profile_of,
     with_neighbors,
 )
 from initcli.signal.grid import Axis, applied, cells, edges
+from initcli.signal.hermite import NODES, RANKS, TINY, WEIGHTS, products, profile_of
 from initcli.signal.joint import Common, shared_by
 from initcli.signal.rules.base import (
     Context,
@@ -122,7 +118,7 @@ class Slid:
         # How large the entries are that a place meets in any window, relative to all.
         windows = np.ones((1, *self.outputs, 1))
         met = arrays.weigh(sizes[None, ..., None], windows, self.window, (*self.size, 1, 1))
-        met /= max(float(sizes.mean()) * math.prod(self.outputs), 1e-300)
+        met /= max(float(sizes.mean()) * math.prod(self.outputs), TINY)
         sums: Array = arrays.correlate(moments[..., None], met, self.window)[..., 0]
         return sums
 
@@ -210,7 +206,7 @@ def _averaged(given: Field, slid: Slid) -> Expected:
     near = places
     if given.near is not None:
         sizes = next_sizes(given.second)
-        cosine = float((sizes * given.near).sum() / max(float(sizes.sum()), 1e-300))
+        cosine = float((sizes * given.near).sum() / max(float(sizes.sum()), TINY))
         near = slid.of_window(cosine * same, places)
     across = _of_two_examples(near, inputs, places, both)
     moments = np.stack(
@@ -229,7 +225,7 @@ def _of_two_examples(near: Any, inputs: Any, places: Any, both: Any) -> Any:
 
     ``near`` is what those have in common in one example, and the others are the three pairs.
     """
-    share = np.divide(both, places, out=np.ones_like(both), where=places > 1e-300)
+    share = np.divide(both, places, out=np.ones_like(both), where=places > TINY)
     return np.minimum(np.maximum(near * np.clip(share, 0, 1), both), np.minimum(near, inputs))
 
 
@@ -248,7 +244,7 @@ def _largest(given: Field, slid: Slid) -> Expected:
     # A window with entries that are 0, as at padded borders, counts as one with fewer entries.
     most = slid.largest(given.second)
     mean = slid.box(given.moments[:1])[0] / n
-    entries = np.maximum(np.rint(n * mean / np.maximum(most, 1e-300)), 1)
+    entries = np.maximum(np.rint(n * mean / np.maximum(most, TINY)), 1)
     if len(np.unique(entries)) > _MAX_COUNTS:
         entries = np.rint(2 ** (np.rint(4 * np.log2(entries)) / 4))
     moments, second = np.empty((4, *entries.shape)), np.empty(entries.shape)
@@ -264,7 +260,7 @@ def _largest(given: Field, slid: Slid) -> Expected:
         second[entries == number] = level[0]
         profiles.append(values)
         shares.append(WEIGHTS * float(np.mean(entries == number)))
-    sizes = by_position(second * most / max(given.mean_square, 1e-300))
+    sizes = by_position(second * most / max(given.mean_square, TINY))
     moments *= sizes
     values = profile_of(np.concatenate(profiles), np.concatenate(shares))
     tilt = _tilt_to_largest(given, int(np.rint(entries.mean())), beside)
@@ -277,7 +273,7 @@ def _largest(given: Field, slid: Slid) -> Expected:
         back = _shared_out(g.moments, n, slid)
         back[0] = slid.unboxed(g.moments[:1] / count)[0]
         # Windows that overlap may share their largest entry, which gets the sum of theirs.
-        back[0] *= max(1 + again * g.cross / max(float(back[0].mean()), 1e-300), 0.0)
+        back[0] *= max(1 + again * g.cross / max(float(back[0].mean()), TINY), 0.0)
         return [Gradient(_among(back, g, slid).moments, tilt, given.latent)]
 
     return Expected(with_neighbors(output, near * sizes[0]), pull)
@@ -323,7 +319,7 @@ def largest_of(given: Field, n: int, near: float) -> tuple[Array, Array]:
     across = float(_of_two_examples(near, inputs, places, both))
     alone = np.interp(RANKS ** (1 / n), RANKS, NODES)
     mean = float(WEIGHTS @ alone)
-    spread = math.sqrt(max(float(WEIGHTS @ (alone * alone)) - mean * mean, 1e-300))
+    spread = math.sqrt(max(float(WEIGHTS @ (alone * alone)) - mean * mean, TINY))
     values = _latents_of_largest(near, alone)
     variance = near + (1 - near) * spread**2
     # Of what two examples share in the rest, the largest entry may be another in each.
@@ -354,7 +350,7 @@ def _tilt_to_largest(given: Field, n: int, near: float) -> Array | None:
     edges = np.concatenate([[-np.inf], (NODES[1:] + NODES[:-1]) / 2, [np.inf]])
     below = np.interp(edges, values, RANKS, left=0.0, right=1.0)
     tilt = np.diff(below) / np.maximum(WEIGHTS, 1e-30)
-    normalized: Array = tilt / max(float(WEIGHTS @ tilt), 1e-300)
+    normalized: Array = tilt / max(float(WEIGHTS @ tilt), TINY)
     return normalized
 
 

@@ -6,7 +6,9 @@ import math
 
 from initcli.layers import activation, core, normalization, regularization, wrappers
 from initcli.signal.field import Field, field
+from initcli.signal.hermite import TINY
 from initcli.signal.joint import added
+from initcli.signal.moments import Weight
 from initcli.signal.rules.base import (
     Context,
     Expected,
@@ -14,7 +16,6 @@ from initcli.signal.rules.base import (
     NoTheory,
     Room,
     Rule,
-    Weight,
     affine,
     expected,
     rule_of,
@@ -61,7 +62,7 @@ class WeightNormalizationRule(Rule):
         own = context.within(inner.name or inner.default_name())
         name = next(name for name in ("kernel", "embeddings") if name in own.weights)
         kernel, sizes = own.weights[name], own.sizes[name]
-        scale = context.weights["g"].second / (math.prod(sizes[:-1]) * max(kernel.second, 1e-300))
+        scale = context.weights["g"].second / (math.prod(sizes[:-1]) * max(kernel.second, TINY))
         scaled = Weight(kernel.mean * math.sqrt(scale), kernel.variance * scale, kernel.orthogonal)
         return expected(inner, own._replace(weights={**own.weights, name: scaled}), given)
 

@@ -1,0 +1,82 @@
+"""What theory predicts of each step of a program."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from initcli.signal.logits import Logits
+from initcli.signal.rules.base import Attended, Expected, Routed
+from initcli.types import Array
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """Predicted statistics of a layer's output; None where no theory applies."""
+
+    mean: Annotated[float | None, Meta(description="Mean of a typical draw.")] = None
+    std: Annotated[float | None, Meta(description="Standard deviation of a typical draw.")] = None
+    correlation: Annotated[
+        float | None, Meta(description="Cosine similarity of two examples' outputs.")
+    ] = None
+    gradient_rms: Annotated[
+        float | None, Meta(description="RMS of the gradient of a typical draw.")
+    ] = None
+    chi: Annotated[
+        float | None,
+        Meta(
+            description="Factor by which the layer multiplies the mean square of a small change of "
+            "its input (χ of Schoenholz et al. 2017, arXiv:1611.01232)."
+        ),
+    ] = None
+    sensitivity: Annotated[
+        float | None,
+        Meta(description="RMS change of the output for an RMS change of 1 of the model's inputs."),
+    ] = None
+    kernel_gradient_rms: Annotated[
+        float | None,
+        Meta(description="RMS of the gradient of the layer's kernel or table, of a typical draw."),
+    ] = None
+
+
+class Sums(NamedTuple):
+    """What an activation takes: its root mean square, and its profile as in :class:`Field`."""
+
+    size: float
+    profile: Array
+
+    @classmethod
+    def of(cls, expected: Expected | None) -> Sums | None:
+        """Those of a step; None where it has no activation, or they are not known or not finite."""
+        if expected is None or expected.sums is None:
+            return None
+        size = math.sqrt(expected.sums.mean_square)
+        return cls(size, expected.sums.profile) if _SMALLEST < size < 1 / _SMALLEST else None
+
+    @property
+    def values(self) -> Array:
+        """The values at the nodes of a normal distribution."""
+        return self.size * self.profile
+
+
+class Predicted(NamedTuple):
+    """Predictions of all steps.
+
+    ``left_out`` are the layers that take more memory than allowed. By the number of the step,
+    ``attended`` are the scores of attention, ``logits`` those of outputs, ``sums`` what
+    activations take, and ``routed`` the logits of routers.
+    """
+
+    steps: list[Prediction]
+    left_out: tuple[str, ...] = ()
+    attended: Mapping[int, Attended] = {}
+    logits: Mapping[int, Logits] = {}
+    sums: Mapping[int, Sums] = {}
+    routed: Mapping[int, Routed] = {}
+
+
+_SMALLEST = 1e-100
+"""Sizes below this, and above its inverse, have under- or overflowed."""
