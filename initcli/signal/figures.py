@@ -143,37 +143,26 @@ class FirstLoss(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
+_OF_SOFTMAX = Meta(
+    description="Mean entropy of the softmax as a fraction of ln n for the n keys that a query "
+    "sees: 1 is even, 0 a single key."
+)
+_LARGEST = Meta(description="Fraction of queries whose largest share is more than 0.9.")
+
+
 class AttentionFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of the scores and of the softmax over them; rows that see one key are left out."""
+    """Figures of the scores and of their softmax; queries that see one key are left out."""
 
     logit_std: Annotated[
         float, Meta(description="Standard deviation of a query's logits over the keys, by its RMS.")
     ]
-    entropy: Annotated[
-        float,
-        Meta(
-            description="Mean entropy of the softmax as a fraction of ln n for the n keys that a "
-            "query sees: 1 is even, 0 a single key."
-        ),
-    ]
-    saturated: Annotated[
-        float, Meta(description="Fraction of queries whose largest share is more than 0.9.")
-    ]
+    entropy: Annotated[float, _OF_SOFTMAX]
+    saturated: Annotated[float, _LARGEST]
 
 
 _LogitStd = Annotated[
     Spread | None,
     Meta(description="Standard deviation of a query's logits over the keys that it sees."),
-]
-_Entropy = Annotated[
-    Spread | None,
-    Meta(
-        description="Mean entropy of the softmax as a fraction of ln n for the n keys that a "
-        "query sees: 1 is even, 0 a single key."
-    ),
-]
-_Saturated = Annotated[
-    Spread | None, Meta(description="Fraction of queries whose largest share is more than 0.9.")
 ]
 
 
@@ -181,8 +170,8 @@ class HeadSignal(msgspec.Struct, frozen=True, kw_only=True):
     """How even one head of attention is, as measured."""
 
     logit_std: _LogitStd
-    entropy: _Entropy
-    saturated: _Saturated
+    entropy: Annotated[Spread | None, _OF_SOFTMAX]
+    saturated: Annotated[Spread | None, _LARGEST]
 
 
 class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,8 +185,8 @@ class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
     heads: Annotated[int, Meta(description="Number of heads.")]
     keys: Annotated[int, Meta(description="Number of keys.")]
     logit_std: _LogitStd
-    entropy: _Entropy
-    saturated: _Saturated
+    entropy: Annotated[Spread | None, _OF_SOFTMAX]
+    saturated: Annotated[Spread | None, _LARGEST]
     predicted: Annotated[
         AttentionFigures | None,
         Meta(
@@ -217,38 +206,29 @@ class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
         return (min(medians), max(medians)) if len(medians) > 1 else None
 
 
-class RouterFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """How evenly a router spreads tokens over experts."""
+_OF_LOADS = Meta(
+    description="Entropy of the experts' shares of the tokens as a fraction of ln n for n experts: "
+    "1 is even, 0 a single expert."
+)
+_BUSIEST = Meta(description="Largest share of the tokens, relative to an even one.")
 
-    entropy: Annotated[
-        float,
-        Meta(
-            description="Entropy of the experts' shares of the tokens as a fraction of ln n for n "
-            "experts: 1 is even, 0 a single expert."
-        ),
-    ]
-    busiest: Annotated[
-        float, Meta(description="Largest share of the tokens, relative to an even one.")
-    ]
+
+class RouterFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How evenly a router distributes tokens over experts."""
+
+    entropy: Annotated[float, _OF_LOADS]
+    busiest: Annotated[float, _BUSIEST]
 
 
 class RouterSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """How evenly one call of a mixture of experts spreads tokens, measured and predicted."""
+    """How evenly one call of a mixture of experts distributes tokens, measured and predicted."""
 
     layer: Annotated[str, Meta(description="Name of the layer.")]
     call: Annotated[int, Meta(description="Number of earlier calls of the same layer.")]
     experts: Annotated[int, Meta(description="Number of experts.")]
     top_k: Annotated[int, Meta(description="Number of experts that each token takes.")]
-    entropy: Annotated[
-        Spread | None,
-        Meta(
-            description="Entropy of the experts' shares of the tokens as a fraction of ln n for n "
-            "experts: 1 is even, 0 a single expert."
-        ),
-    ]
-    busiest: Annotated[
-        Spread | None, Meta(description="Largest share of the tokens, relative to an even one.")
-    ]
+    entropy: Annotated[Spread | None, _OF_LOADS]
+    busiest: Annotated[Spread | None, _BUSIEST]
     predicted: Annotated[
         RouterFigures | None,
         Meta(description="The same from the distributions; null where no theory applies."),

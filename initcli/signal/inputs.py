@@ -107,8 +107,19 @@ def _fitting(own: InputTensor, x: Array, shape: Size) -> Array:
     return x.astype(np.int64)
 
 
+def drawn_inputs(
+    built: Program, seed: int, model: Model, given: Mapping[int, Array] | None = None
+) -> dict[int, Array]:
+    """The inputs of a program by tensor: the given ones, and draws for the others."""
+    tensors = dict(given or {})
+    for each in built.inputs:
+        if each.tensor not in tensors:
+            tensors[each.tensor] = drawn_input(each, built.shapes[each.tensor], seed, model)
+    return tensors
+
+
 def drawn_input(own: InputTensor, shape: Size, seed: int, model: Model) -> Array:
-    """Standard normal numbers, or uniform whole ones."""
+    """Draw standard normal numbers, or uniform integers for a table."""
     if own.num_tokens is None:
         return standard_normal(f"input {own.name}", seed, shape, working_dtype(model.dtype))
     generator = Stream(f"initcli 1\0input\0{seed}\0{own.name}").generator()

@@ -13,7 +13,7 @@ from initcli.layers import convolution, core, einsum
 from initcli.model import Model, with_parameters
 from initcli.parameter import Parameter
 from initcli.signal.cost import weights_room
-from initcli.signal.inputs import drawn_input, fitting_inputs
+from initcli.signal.inputs import drawn_inputs, fitting_inputs
 from initcli.signal.passes import Pass, computed_step, drawn_values, flow_of, forwards
 from initcli.signal.planning import planned
 from initcli.signal.program import Step
@@ -59,11 +59,7 @@ def lsuv(
         return x if factor is None else x * x.dtype.type(factor)
 
     about = Pass(values, str(model.seed))
-    tensors = dict(fitting_inputs(built, inputs or {}))
-    for each in built.inputs:
-        if each.tensor not in tensors:
-            shape = built.shapes[each.tensor]
-            tensors[each.tensor] = drawn_input(each, shape, model.seed, model)
+    tensors = drawn_inputs(built, model.seed, model, fitting_inputs(built, inputs or {}))
     with np.errstate(all="ignore"):
         for step, _ in forwards(built, tensors, about):
             kernel = _kernel(step)
@@ -96,8 +92,7 @@ def _kernel(step: Step) -> Parameter | None:
 
 
 def _outputs(step: Step, tensors: Mapping[int, Array], about: Pass) -> list[Array]:
-    weights = {name: about.values(p) for name, p in step.weights.items()}
-    flow = flow_of(step, weights, tensors, about)
+    flow = flow_of(step, tensors, about)
     return computed_step(step, flow, [tensors[tensor] for tensor in step.inputs])
 
 

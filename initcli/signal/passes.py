@@ -67,11 +67,10 @@ def forwards(
         SignalError: a layer cannot be computed.
     """
     for step in program.steps:
-        weights = _weights(step, about)
         carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
         if any(mask is not None for mask in carried):
             about.given[step.outputs[0]] = carried
-        flow = flow_of(step, weights, tensors, about)
+        flow = flow_of(step, tensors, about)
         if step.layer.heeds_masks(flow):
             masks = [mask for mask in (*flow.masks, *flow.given_masks.values()) if mask is not None]
             about.hidden[step.outputs[0]] = max(1 - float(np.mean(mask)) for mask in masks)
@@ -98,6 +97,12 @@ class Gradients(NamedTuple):
     weights: dict[str, Array]
     inputs: Sequence[tuple[int, Array]] = ()
 
+    def add_to(self, totals: dict[str, Array]) -> None:
+        """Add the gradients of the parameters to totals by path."""
+        for name, each in self.weights.items():
+            path = self.step.weights[name].path
+            totals[path] = totals[path] + each if path in totals else each
+
 
 def backwards(
     program: Program, tensors: Mapping[int, Array], cotangents: Mapping[int, Array], about: Pass
@@ -113,9 +118,8 @@ def backwards(
         if all(each is None for each in outputs) or step.inputs == step.outputs:
             yield Gradients(step, outputs, {})
             continue
-        weights = _weights(step, about)
         with _threads(step, program, about):
-            to_weights, to_inputs = _pulled(step, weights, tensors, outputs, about)
+            to_weights, to_inputs = _pulled(step, tensors, outputs, about)
         for tensor in step.outputs:
             gradients.pop(tensor, None)
         for tensor, gradient in to_inputs:
@@ -126,15 +130,6 @@ def backwards(
                 own = to_weights[name]
                 to_weights[name] = own * own.dtype.type(parameter.multiplier)
         yield Gradients(step, outputs, to_weights, to_inputs)
-
-
-def _weights(step: Step, about: Pass) -> dict[str, Array]:
-    """The weights of a step as it uses them, by name."""
-    found = {name: about.values(p) for name, p in step.weights.items()}
-    for name, parameter in step.weights.items():
-        if parameter.multiplier != 1:
-            found[name] = found[name] * found[name].dtype.type(parameter.multiplier)
-    return found
 
 
 def _threads(step: Step, program: Program, about: Pass) -> AbstractContextManager[object]:
@@ -177,25 +172,24 @@ def _multiplied(parameter: Parameter) -> int:
 
 def _pulled(
     step: Step,
-    weights: Mapping[str, Array],
     tensors: Mapping[int, Array],
     outputs: Sequence[Array | None],
     about: Pass,
 ) -> tuple[dict[str, Array], list[tuple[int, Array]]]:
-    """Gradients with respect to the trained weights, and to the inputs, each with its tensor."""
+    """Gradients with respect to the trained weights by name, and to the inputs by tensor."""
+    flow = flow_of(step, tensors, about)
     trained = [name for name, p in step.weights.items() if p.trainable]
     inputs = [tensors[tensor] for tensor in step.inputs]
     real = [index for index, x in enumerate(inputs) if np.issubdtype(x.dtype, np.floating)]
 
     def function(variables: list[Any]) -> list[Any]:
-        now = dict(weights)
-        now.update(zip(trained, variables[: len(trained)], strict=True))
+        weights = {**flow.weights, **dict(zip(trained, variables[: len(trained)], strict=True))}
         taken = list(inputs)
         for index, x in zip(real, variables[len(trained) :], strict=True):
             taken[index] = x
-        return computed_step(step, flow_of(step, now, tensors, about), taken)
+        return computed_step(step, msgspec.structs.replace(flow, weights=weights), taken)
 
-    variables = [*(weights[name] for name in trained), *(inputs[i] for i in real)]
+    variables = [*(flow[name] for name in trained), *(inputs[i] for i in real)]
     pull = _pull(function, variables)
     try:
         back = pull(outputs)
@@ -249,10 +243,13 @@ def _pull(
     return pull
 
 
-def flow_of(
-    step: Step, weights: Mapping[str, Array], tensors: Mapping[int, Array], about: Pass
-) -> Flow:
-    """The context of a step, for these values of its weights."""
+def flow_of(step: Step, tensors: Mapping[int, Array], about: Pass) -> Flow:
+    """The context of a step, with its weights times their multipliers."""
+    weights: dict[str, Array] = {}
+    for name, parameter in step.weights.items():
+        x = weights[name] = about.values(parameter)
+        if parameter.multiplier != 1:
+            weights[name] = x * x.dtype.type(parameter.multiplier)
     return Flow(
         xp=arrays,
         weights=weights,
@@ -283,8 +280,11 @@ def _named(step: Step) -> Iterator[None]:
         raise SignalError(message, "; ".join(filter(None, (own, _WITHOUT_DRAWS)))) from None
 
 
-def drawn_values(max_bytes: int) -> Values:
-    """Draws a parameter when it is asked for, and keeps up to ``max_bytes`` of what was drawn."""
+def drawn_values(max_bytes: int, offset: int = 0) -> Values:
+    """Draw a parameter when it is asked for, and keep up to ``max_bytes`` of the values.
+
+    ``offset`` is added to the seed of each parameter.
+    """
     kept: dict[str, Array] = {}
     room = max_bytes
 
@@ -292,7 +292,7 @@ def drawn_values(max_bytes: int) -> Values:
         nonlocal room
         if parameter.path in kept:
             return kept[parameter.path]
-        drawn = draw(parameter)
+        drawn = draw(msgspec.structs.replace(parameter, seed=parameter.seed + offset))
         if (size := parameter.size * working_dtype(parameter.dtype).itemsize) <= room:
             room -= size
             kept[parameter.path] = drawn

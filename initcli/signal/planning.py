@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from initcli import limits
-from initcli.errors import SignalError, listed
-from initcli.layers.preprocessing import Preprocessing
+from initcli.errors import SignalError
 from initcli.model import Model
 from initcli.signal.cost import Cost, cost, room, usable
+from initcli.signal.notes import memory_text, notes_of_assumptions
 from initcli.signal.program import Program, program
 from initcli.sources.load import computable
 from initcli.types import Array
@@ -21,8 +21,6 @@ BATCH = WANTED[0][0]
 """Examples of a prediction."""
 SECONDS = 60.0
 """Time for all draws."""
-_MAX_NAMED = 4
-"""Layers that a note names."""
 
 
 class NotAfforded(SignalError):
@@ -82,7 +80,7 @@ def planned(
         is_slow = own.seconds * count > seconds and (is_free or (draws is None and count > 1))
         if own.bytes <= room() and not is_slow:
             better = next(iter(choices))
-            notes = assumptions(built)
+            notes = notes_of_assumptions(built)
             if (examples, count) != better:
                 notes = (_reduced(examples, count, better, first), *notes)
             return Plan(program=built, draws=count, notes=notes)
@@ -96,7 +94,7 @@ def _reduced(examples: int, count: int, better: tuple[int, int], full: Cost) -> 
     return (
         f"measured with a batch of {examples} and {_draws(count)}: {better[0]} examples and "
         f"{_draws(better[1])} would take {_time(full.seconds * better[1])} and "
-        f"{_memory(full.bytes)}; --theory predicts at once"
+        f"{memory_text(full.bytes)}; --theory predicts at once"
     )
 
 
@@ -104,8 +102,8 @@ def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float
     what = f"a batch of {examples}" if examples > 1 else "a single example"
     if own.bytes > room():
         message = (
-            f"{what} takes {_memory(own.bytes)} of memory, most of it in '{own.layer}', and "
-            f"{_memory(room())} are allowed"
+            f"{what} takes {memory_text(own.bytes)} of memory, most of it in '{own.layer}', and "
+            f"{memory_text(room())} are allowed"
         )
         smaller = "" if is_free or examples == 1 else "take fewer with --batch, or "
         more = f"{limits.remedy('memory', own.bytes)}; " if own.bytes <= usable() else ""
@@ -118,37 +116,9 @@ def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float
     return TooSlow(message, remedy)
 
 
-def notes_of_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
-    """Says which layers are not predicted."""
-    if not left_out:
-        return ()
-    names = [f"'{name}'" for name in left_out[:_MAX_NAMED]]
-    more = len(left_out) - len(names)
-    whole = f"{', '.join(names)} and {more:,} more" if more else listed(names, "and")
-    taken = f"with {_memory(room())} of memory, which are allowed"
-    return (f"{whole} cannot be predicted {taken}: {limits.remedy('memory')}",)
-
-
 def _draws(count: int) -> str:
     return f"{count} draw{'s' * (count > 1)}"
 
 
 def _time(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:,.0f} minutes"
-
-
-def _memory(size: int) -> str:
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
-
-
-def assumptions(built: Program) -> tuple[str, ...]:
-    """What a program takes for granted, as notes."""
-    notes: list[str] = []
-    if built.length is not None:
-        notes.append(f"sizes that the spec leaves open are taken to be {built.length}")
-    layers = ((step.name, step.layer) for step in built.steps)
-    passed = dict.fromkeys(name for name, layer in layers if isinstance(layer, Preprocessing))
-    if passed:
-        names = listed(passed, "and")
-        notes.append(f"initcli does not prepare data: the input of {names} passes on")
-    return tuple(notes)

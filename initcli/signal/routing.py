@@ -14,8 +14,9 @@ from functools import lru_cache
 import numpy as np
 
 from initcli.layers.experts import MixtureOfExperts
+from initcli.layers.flow import Flow
 from initcli.signal.figures import RouterFigures, RouterSignal, Spread
-from initcli.signal.program import Program, Step
+from initcli.signal.program import Program
 from initcli.signal.rules.base import Routed
 from initcli.types import Array
 
@@ -63,25 +64,20 @@ def router_signals(
     return tuple(found)
 
 
-def measured_routing(step: Step, weights: Mapping[str, Array], x: Array) -> RouterFigures | None:
-    """The figures of a call; None for other layers, and where logits overflow.
+def measured_routing(layer: MixtureOfExperts, flow: Flow, x: Array) -> RouterFigures | None:
+    """The figures of a call; None where logits overflow.
 
     Args:
-        step: the call.
-        weights: of the layer, by name.
+        layer: the layer.
+        flow: its weights.
         x: the tokens, of shape (…, d).
     """
-    layer = step.layer
-    if not isinstance(layer, MixtureOfExperts):
-        return None
-    logits = x.reshape(-1, x.shape[-1]) @ weights["router"]
+    logits = x.reshape(-1, x.shape[-1]) @ flow["router"]
     if layer.use_bias:
-        logits = logits + weights["router_bias"]
-    return _figures(layer.routing.chosen(logits), layer.num_experts) if _known(logits) else None
-
-
-def _known(logits: Array) -> bool:
-    return bool(np.isfinite(logits).all())
+        logits = logits + flow["router_bias"]
+    if not np.isfinite(logits).all():
+        return None
+    return _figures(layer.routing.chosen(logits), layer.num_experts)
 
 
 def _figures(chosen: Array, experts: int) -> RouterFigures:

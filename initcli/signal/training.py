@@ -19,14 +19,12 @@ from initcli.activations import Sigmoid, Softmax
 from initcli.choices import Loss, Optimizer
 from initcli.errors import SignalError, listed
 from initcli.model import Model
-from initcli.parameter import Parameter
 from initcli.random.streams import Stream
-from initcli.sampling.chunks import draw
 from initcli.signal.first_loss import loss_of
-from initcli.signal.inputs import drawn_input, standard_normal
+from initcli.signal.inputs import drawn_inputs, standard_normal
 from initcli.signal.logits import output_activation
 from initcli.signal.observing import rms
-from initcli.signal.passes import Pass, backwards, forwards
+from initcli.signal.passes import Pass, backwards, drawn_values, forwards
 from initcli.signal.program import Program, Step
 from initcli.types import Array
 
@@ -144,17 +142,10 @@ class _Run:
         self.advance = progress
         self.whole = draws * (2 * training.steps + 1) * len(built.steps)
         self.seed = model.seed + number
-        moved = {
-            p.path: msgspec.structs.replace(p, seed=p.seed + self.seed - built.seed)
-            for step in built.steps
-            for p in step.parameters
-        }
-        self.parameters: dict[str, Parameter] = moved
-        self.weights = {path: draw(parameter) for path, parameter in moved.items()}
-        self.inputs = {
-            each.tensor: drawn_input(each, built.shapes[each.tensor], self.seed, model)
-            for each in built.inputs
-        }
+        self.parameters = {p.path: p for step in built.steps for p in step.parameters}
+        drawn = drawn_values(0, self.seed - built.seed)
+        self.weights = {path: drawn(parameter) for path, parameter in self.parameters.items()}
+        self.inputs = drawn_inputs(built, self.seed, model)
         self.moments: dict[str, tuple[Array, Array]] = {}
         self.first: dict[int, Array] = {}
         self.goals: list[_Goal] = []
@@ -231,9 +222,7 @@ class _Run:
     ) -> dict[str, Array]:
         totals: dict[str, Array] = {}
         for gradient in backwards(self.built, tensors, cotangents, about):
-            for name, each in gradient.weights.items():
-                path = gradient.step.weights[name].path
-                totals[path] = totals[path] + each if path in totals else each
+            gradient.add_to(totals)
             self._done()
         return totals
 

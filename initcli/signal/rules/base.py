@@ -192,6 +192,10 @@ class Rule:
         numbers = float(sum(map(_most_cells, (*context.inputs, *context.outputs))))
         return Room(_KEPT * numbers, _PASSING * numbers)
 
+    def covers(self, layer: Any) -> bool:
+        """Whether the rule predicts anything for the layer."""
+        return True
+
     def factors(self, layer: Any, count: int) -> Sequence[float] | None:
         """The factor of each of so many inputs, if the output is their sum but for noise."""
         return None
@@ -271,12 +275,15 @@ def _most_cells(shape: Size) -> int:
 
 
 class UnlistedRule(EntrywiseRule):
-    """A layer that adds nothing passes its input on; of any other nothing is known."""
+    """The rule of layers without one of their own: only a layer that adds nothing is covered."""
 
     layers = (Layer,)
 
+    def covers(self, layer: Layer) -> bool:
+        return layer.adds_nothing()
+
     def expected(self, layer: Layer, context: Context, *fields: Field) -> Expected:
-        if not layer.adds_nothing():
+        if not self.covers(layer):
             raise NoTheory(layer.type_name)
         return unchanged(fields[0])
 

@@ -50,8 +50,11 @@ class InputRule(EntrywiseRule):
 class OpaqueRule(Rule):
     layers = (core.Opaque,)
 
+    def covers(self, layer: core.Opaque) -> bool:
+        return layer.passes_on
+
     def expected(self, layer: core.Opaque, context: Context, *given: Field) -> Expected:
-        if not layer.passes_on:
+        if not self.covers(layer):
             raise NoTheory(layer.type_name)
         others = [Gradient.even(np.zeros(each.grid)) for each in given[1:]]
         return Expected(given[0], lambda g: [g, *others])
