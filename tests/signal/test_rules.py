@@ -80,7 +80,7 @@ def test_a_layer_without_a_rule_is_not_known() -> None:
     [
         ([{"type": "Highway"}, {"type": "Dense", "units": 4}, {"type": "Highway"}], "Highway"),
         (
-            [{"type": "Highway"}, {"type": "MaxoutDense", "output_dim": 4, "nb_feature": 2}],
+            [{"type": "Highway"}, {"type": "MaxoutDense", "output_dim": 4, "features": 2}],
             "Highway and MaxoutDense",
         ),
         ([{"type": "Identity"}, {"type": "Dense", "units": 4}], None),
