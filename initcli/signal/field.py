@@ -194,7 +194,8 @@ def with_neighbors(given: Field, moments: Array) -> Field:
 def near_correlation(given: Field) -> float:
     """The correlation of the normal numbers behind neighbors, on average over large entries."""
     sizes = next_sizes(given.second)
-    found = hidden(given)[1] if given.near is None else behind(given.near, given)
+    near = given.near
+    found = latent_correlations(given)[1] if near is None else correlations_of(near, given)
     return float((sizes * found).sum() / max(float(sizes.sum()), TINY))
 
 
@@ -207,14 +208,14 @@ def next_sizes(second: Array) -> Array:
     return found
 
 
-def hidden(given: Field) -> Array:
+def latent_correlations(given: Field) -> Array:
     """The correlations of the normal numbers behind the three pairs: (3, positions…)."""
     ratios = given.ratios.copy()
     ratios[1:] /= given.beside
-    return behind(ratios, given)
+    return correlations_of(ratios, given)
 
 
-def behind(ratios: Array, given: Field) -> Array:
+def correlations_of(ratios: Array, given: Field) -> Array:
     """The correlations of the normal numbers behind pairs with those E[x x'] / E[x²]."""
     return from_products(given.profile, given.profile, ratios)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from initcli.signal.field import Field, hidden
+from initcli.signal.field import Field, latent_correlations
 from initcli.signal.hermite import NODES, TINY, WEIGHTS, hermite_basis, products
 from initcli.types import Array, Size
 
@@ -29,7 +29,7 @@ class Path(NamedTuple):
     @classmethod
     def along(cls, source: Gradient, amplitude: Array, given: Field) -> Path:
         """A path from a gradient to that of a tensor with the same normal number behind it."""
-        rhos = hidden(given)
+        rhos = latent_correlations(given)
         return cls(source, amplitude, np.concatenate([np.ones_like(rhos[:1]), rhos]))
 
     def times(self, slope: Array) -> Path:

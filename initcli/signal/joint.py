@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from initcli.signal.field import Field, by_position, field, hidden, mean_products
+from initcli.signal.field import Field, by_position, field, latent_correlations, mean_products
 from initcli.signal.hermite import (
     NODES,
     TINY,
@@ -26,7 +26,7 @@ from initcli.signal.hermite import (
 )
 from initcli.types import Array, Size
 
-Common = Array | None
+Cross = Array | None
 """E[x y] of one unit in two tensors: of one entry, of two examples, of two positions, and of both,
 (4, positions…). None where they are independent, and have only their means in common."""
 
@@ -41,12 +41,12 @@ _MOST = 0.9999
 """The correlation of entries that are nearly the same."""
 
 
-def added(one: Field, two: Field, common: Common = None) -> Field:
+def added(one: Field, two: Field, common: Cross = None) -> Field:
     """x + y."""
     if one.latent == two.latent:
         return _same_latent(one, two, np.add)
     one, two = aligned(one, two)
-    moments = one.moments + two.moments + 2 * shared_by(one, two, common)
+    moments = one.moments + two.moments + 2 * cross_moments(one, two, common)
     values = _values(one, two, np.add, common)
     return _combined(one, two, moments, values, one.mean + two.mean)
 
@@ -61,7 +61,7 @@ def multiplied(one: Field, two: Field) -> Field:
     return _combined(one, two, one.moments * two.moments, values, mean)
 
 
-def combined(one: Field, two: Field, operation: Operation, common: Common = None) -> Field:
+def combined(one: Field, two: Field, operation: Operation, common: Cross = None) -> Field:
     """Any function f(x, y): E[f f'] by its Hermite coefficients, Σ aₙₘ² ρⁿ ρ'ᵐ.
 
     Clark 1961, doi:10.1287/opre.9.2.145, has the maximum of normal numbers.
@@ -78,11 +78,11 @@ def combined(one: Field, two: Field, operation: Operation, common: Common = None
     return _combined(one, two, moments, values, float((_PAIR_WEIGHTS * grid).sum()))
 
 
-def pair_products(grid: Array, one: Field, two: Field, common: Common, kind: int) -> float:
+def pair_products(grid: Array, one: Field, two: Field, common: Cross, kind: int) -> float:
     """E[f f'] of a pair of that kind, for the values of f that :func:`_turned` gives."""
     if kind == 0:
         return float((_PAIR_WEIGHTS * grid**2).sum())
-    first, second = (float(hidden(each)[kind - 1].mean()) for each in (one, two))
+    first, second = (float(latent_correlations(each)[kind - 1].mean()) for each in (one, two))
     if common is not None:
         same, apart = (_correlation(one, two, common, each) for each in (0, kind))
         first, second = (
@@ -103,7 +103,7 @@ def shares(
     operation: Operation,
     slope: Operation | None,
     output: Field,
-    common: Common = None,
+    common: Cross = None,
 ) -> tuple[float, Array]:
     """E[s² t] and E[s² t | z] / E[s² t], for a slope s of an operation and a tilt t of its output.
 
@@ -124,7 +124,7 @@ def shares(
     return mean, np.interp(NODES, _SPARSE, given) / max(mean, TINY)
 
 
-def shared_by(one: Field, two: Field, common: Common) -> Array:
+def cross_moments(one: Field, two: Field, common: Cross) -> Array:
     """E[x y], that of independent entries by their means: (4, positions…)."""
     if common is None:
         one, two = aligned(one, two)
@@ -150,7 +150,9 @@ def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
     a, b = (math.sqrt(each.mean_square) for each in (one, two))
     values = operation(a * one.profile, b * two.profile)
     scale = one.second / max(one.mean_square, TINY)
-    pairs = products(values, values, np.concatenate([np.ones((1, *one.grid)), hidden(one)]))
+    pairs = products(
+        values, values, np.concatenate([np.ones((1, *one.grid)), latent_correlations(one)])
+    )
     pinned = one.pinned and two.pinned
     return field(pairs * by_position(scale), max(one.units, two.units), values, one.latent, pinned)
 
@@ -166,7 +168,7 @@ def _correlation(one: Field, two: Field, common: Array, kind: int) -> float:
     return float(correlations(one, two, common)[kind].mean())
 
 
-def _met(one: Field, two: Field, common: Common) -> tuple[Array, Array]:
+def _met(one: Field, two: Field, common: Cross) -> tuple[Array, Array]:
     """Entries of one at the nodes (n, 1), and those of the other that they may meet (n, n or 1)."""
     x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
     if one.latent == two.latent:
@@ -176,7 +178,7 @@ def _met(one: Field, two: Field, common: Common) -> tuple[Array, Array]:
     return x[_COARSE, None], np.interp(other, NODES, y)
 
 
-def _turned(one: Field, two: Field, operation: Operation, common: Common) -> Array:
+def _turned(one: Field, two: Field, operation: Operation, common: Cross) -> Array:
     """f(x, y) at nodes of two independent numbers: the sum and difference of those behind x, y."""
     x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
     if common is None:
@@ -187,7 +189,7 @@ def _turned(one: Field, two: Field, operation: Operation, common: Common) -> Arr
     return operation(np.interp(left, NODES, x), np.interp(right, NODES, y))
 
 
-def _values(one: Field, two: Field, operation: Operation, common: Common = None) -> Array:
+def _values(one: Field, two: Field, operation: Operation, common: Cross = None) -> Array:
     """The profile of an operation: its quantiles."""
     if operation is np.add and one.is_normal and two.is_normal:
         return NODES

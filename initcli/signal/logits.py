@@ -27,7 +27,7 @@ from initcli.signal.rules.base import Context
 from initcli.signal.rules.layout import predicted
 from initcli.signal.rules.mixing import capped
 from initcli.signal.scatter import scatter
-from initcli.signal.ties import Ties, mixes
+from initcli.signal.ties import Ties, is_weighted
 from initcli.signal.typical import scaled
 from initcli.types import Array
 
@@ -74,7 +74,7 @@ def head_of(program: Program, index: int) -> Head | None:
     """
     makers = _makers(program)
     step, after = program.steps[index], list[Step]()
-    while not mixes(step):
+    while not is_weighted(step):
         if step.parameters or len(step.inputs) != 1 or step.inputs[0] not in makers:
             return None
         if after or not _ends_with_loss(step):
@@ -141,7 +141,7 @@ def _of_several(
     """
     step = program.steps[index]
     tensor = step.inputs[0] if _ends_with_loss(step) else step.outputs[0]
-    if tensor not in fields or (mixes(step) and tensor == step.outputs[0]):
+    if tensor not in fields or (is_weighted(step) and tensor == step.outputs[0]):
         return None
     makers, waiting, seen = _makers(program), [tensor], set[int]()
     while waiting:
@@ -149,7 +149,7 @@ def _of_several(
         if made is None or made.outputs[0] in seen:
             continue
         seen.add(made.outputs[0])
-        if not mixes(made):
+        if not is_weighted(made):
             waiting += made.inputs
         elif is_reverse(made) or any(
             len(known.sizes[name]) > 1 and weight.mean

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from initcli.signal.field import Field, behind, field, hidden
+from initcli.signal.field import Field, correlations_of, field, latent_correlations
 from initcli.signal.hermite import TINY, WEIGHTS, hermite, series
 from initcli.types import Array
 
@@ -17,7 +17,7 @@ from initcli.types import Array
 def mapped(function: Callable[[Array], Array], given: Field) -> Field:
     """The field of a function of each entry."""
     curves = _curves(function, given)
-    rhos = hidden(given)
+    rhos = latent_correlations(given)
     pairs = curves.at(rhos)
     apart = pairs[1:]
     if not curves.is_even:
@@ -28,10 +28,10 @@ def mapped(function: Callable[[Array], Array], given: Field) -> Field:
     lags = None
     if given.lags is not None:
         squares = hermite(curves.values) ** 2
-        lags = series(squares, behind(given.lags, given)) / max(float(squares.sum()), TINY)
+        lags = series(squares, correlations_of(given.lags, given)) / max(float(squares.sum()), TINY)
     output = field(moments, given.units, curves.values, given.latent, given.pinned, lags)
     if given.near is not None:
-        near = curves.at(behind(given.near, given)) / np.maximum(curves.same, TINY)
+        near = curves.at(correlations_of(given.near, given)) / np.maximum(curves.same, TINY)
         output = msgspec.structs.replace(output, near=near)
     if not given.steady:
         return output
@@ -47,7 +47,7 @@ def slopes(slope: Callable[[Array], Array], given: Field) -> tuple[Array, Array]
     The moments are E[f'(x)²] and E[f'(x) f'(x')] of the three pairs: (4, positions…).
     """
     curves = _curves(slope, given)
-    return np.concatenate([curves.same[None], curves.at(hidden(given))]), curves.values
+    return np.concatenate([curves.same[None], curves.at(latent_correlations(given))]), curves.values
 
 
 class _Curves(NamedTuple):

@@ -11,7 +11,7 @@ from initcli.signal.program import Program, Step
 from initcli.types import NotComputable
 
 
-def heeding(built: Program) -> list[Step]:
+def steps_using_masks(built: Program) -> list[Step]:
     """The steps whose outputs the masks that reach them change.
 
     Only which tensors have masks matters here: each mask is followed with a single entry.

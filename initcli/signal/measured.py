@@ -27,7 +27,7 @@ from initcli.signal.figures import (
 from initcli.signal.first_loss import first_losses
 from initcli.signal.initial_fields import Measured, first_axes, observed
 from initcli.signal.inputs import fitting_inputs
-from initcli.signal.masking import heeding
+from initcli.signal.masking import steps_using_masks
 from initcli.signal.moments import Weight, distribution_moments
 from initcli.signal.notes import (
     notes_of_assumptions,
@@ -130,7 +130,7 @@ def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None
     with threadpool_limits(1, "blas"):
         expected = predictions(built)
         notes = (*notes_of_assumptions(built), *notes_of_missing_rules(built))
-        notes += (*notes_of_left_out(expected.left_out), *notes_of_masks(heeding(built)))
+        notes += (*notes_of_left_out(expected.left_out), *notes_of_masks(steps_using_masks(built)))
         return _signal(model, built, [], expected, notes, loss or model.loss)
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from initcli.signal.field import Field, hidden
+from initcli.signal.field import Field, latent_correlations
 from initcli.signal.hermite import WEIGHTS, hermite, series
 from initcli.types import Array
 
@@ -33,7 +33,7 @@ def scatters(given: Field, *batches: int) -> list[float]:
 def unit_scatters(given: Field, *batches: int) -> list[float]:
     """Var[S] / E[S]² of the mean square S of one unit, over all examples and positions."""
     fourth, squares = _squared(given.profile.tobytes())
-    rho = hidden(given)
+    rho = latent_correlations(given)
     means = series(squares, rho).reshape(3, -1).mean(1)
     if given.steady:
         means = means - 2 * given.steady * (rho * rho).reshape(3, -1).mean(1)

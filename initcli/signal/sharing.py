@@ -18,9 +18,9 @@ from initcli import limits
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.signal.field import Field, new_latent
-from initcli.signal.joint import Common
+from initcli.signal.joint import Cross
 from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, rule_of
-from initcli.signal.typical import Doubt, Figures, Made, made
+from initcli.signal.typical import Figures, LogVar, Made, made
 
 _SHARE = 8
 """The part of the memory that is allowed, in inverse, beyond which all that was kept is dropped."""
@@ -46,7 +46,7 @@ class Shared:
         layer: Layer,
         context: Context,
         given: Sequence[Field],
-        doubts: Sequence[Doubt],
+        log_vars: Sequence[LogVar],
         *,
         batch: int,
         is_mixing: bool,
@@ -60,7 +60,7 @@ class Shared:
 
         def work() -> Made:
             self._bytes += afford()
-            return made(layer, context, given, doubts, batch=batch, is_mixing=is_mixing)
+            return made(layer, context, given, log_vars, batch=batch, is_mixing=is_mixing)
 
         try:
             latents = list(dict.fromkeys(_latents(given)))
@@ -76,7 +76,7 @@ class Shared:
                 self._common(layer, context, given),
                 tuple(self._number(each) for each in given),
                 tuple(latents.index(each) for each in _latents(given)),
-                tuple(doubts),
+                tuple(log_vars),
                 batch,
                 is_mixing,
             )
@@ -142,14 +142,14 @@ class Shared:
         Raises:
             TypeError: it is not looked up, as there are several pairs.
         """
-        if not rule_of(layer).heeds_common or len(given) < 2:
+        if not rule_of(layer).uses_cross_moments or len(given) < 2:
             return None
         if len(given) > 2:
             raise TypeError
         if given[0].latent == given[1].latent:
             return None
         try:
-            found: Common = context.common(0, 1)
+            found: Cross = context.common(0, 1)
         except NoTheory:
             return False
         return None if found is None else found.tobytes()
@@ -185,7 +185,7 @@ class _Again(Made):
     """What was made before, of the same fields."""
 
     def __init__(self, expected: Expected, first: Made) -> None:
-        super().__init__(expected, first.doubt, first.batch)
+        super().__init__(expected, first.log_var, first.batch)
         self.first = first
 
     @property

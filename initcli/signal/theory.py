@@ -33,7 +33,7 @@ from initcli.signal.rules.base import (
 )
 from initcli.signal.sharing import shared
 from initcli.signal.ties import Ties, Ways
-from initcli.signal.typical import Doubt, Made
+from initcli.signal.typical import LogVar, Made
 from initcli.types import CODES, NotComputable, Size
 
 
@@ -168,7 +168,7 @@ class Theory:
         try:
             with np.errstate(all="ignore"):
                 context = self._context(step)._replace(tied=self.ties.with_table(step))
-                if rule_of(step.layer).heeds_common:
+                if rule_of(step.layer).uses_cross_moments:
                     context = context._replace(common=partial(self.ties.common, step))
                 else:
                     self.ties.refuse_tied(step)
@@ -176,7 +176,7 @@ class Theory:
                     step.layer,
                     context,
                     inputs,
-                    [self._doubt(i, each) for i, each in zip(step.inputs, inputs, strict=True)],
+                    [self._log_var(i, each) for i, each in zip(step.inputs, inputs, strict=True)],
                     batch=self.program.batch,
                     is_mixing=any(len(parameter.shape) > 1 for parameter in step.parameters),
                     afford=partial(self._afford, step, context),
@@ -198,8 +198,8 @@ class Theory:
         self.held += (kept := int(_NUMBER * own.kept))
         return kept
 
-    def _doubt(self, tensor: int, given: Field) -> Doubt:
-        before = None if given.pinned or tensor not in self.made else self.made[tensor].doubt
+    def _log_var(self, tensor: int, given: Field) -> LogVar:
+        before = None if given.pinned or tensor not in self.made else self.made[tensor].log_var
         return before or (0.0, 0.0)
 
     def _guarded(self, step: Step, expected: Expected) -> Expected:
@@ -223,7 +223,7 @@ class Theory:
                 raise NoTheory(f"the distribution of {parameter.path}")
             weights[name] = weight
         initializers: dict[str, Initializer] = {}
-        if rule_of(step.layer).heeds_initializers:
+        if rule_of(step.layer).uses_initializers:
             initializers = {name: p.initializer for name, p in step.weights.items()}
         return Context(
             weights=weights,

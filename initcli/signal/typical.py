@@ -25,7 +25,7 @@ _NEGLIGIBLE = 1e-3
 _EVEN = 1e-6
 """Relative difference of mean squares that are alike."""
 
-Doubt = tuple[float, float]
+LogVar = tuple[float, float]
 """Var[log S] of a tensor's mean square S, because of what was drawn before it: of a batch, over
 draws, and of one example, over draws and examples."""
 
@@ -39,10 +39,10 @@ class Figures(NamedTuple):
 
 
 class Made:
-    """What a step makes of its inputs: the field of a typical draw, and the doubts about it."""
+    """What a step makes of its inputs: the field of a typical draw, and the log_vars about it."""
 
-    def __init__(self, expected: Expected, doubt: Doubt | None, batch: int) -> None:
-        self.expected, self.doubt, self.batch = expected, doubt, batch
+    def __init__(self, expected: Expected, log_var: LogVar | None, batch: int) -> None:
+        self.expected, self.log_var, self.batch = expected, log_var, batch
 
     @cached_property
     def responses(self) -> list[float]:
@@ -64,7 +64,7 @@ def made(
     layer: Layer,
     context: Context,
     given: Sequence[Field],
-    doubts: Sequence[Doubt],
+    log_vars: Sequence[LogVar],
     *,
     batch: int,
     is_mixing: bool,
@@ -79,32 +79,32 @@ def made(
         layer: what takes the fields.
         context: of the call.
         given: the fields.
-        doubts: about each of them.
+        log_vars: about each of them.
         batch: examples of a draw.
         is_mixing: whether the layer sums entries up, with weights of its own.
 
     Raises:
         NoTheory: no rule covers the layer.
     """
-    doubts, taken = list(doubts), list(given)
+    log_vars, taken = list(log_vars), list(given)
     if is_mixing:
         for index, each in enumerate(given):
             of_batch, of_one = scatters(each, batch, 1)
-            doubts[index] = doubts[index][0] + of_batch, doubts[index][1] + of_one
+            log_vars[index] = log_vars[index][0] + of_batch, log_vars[index][1] + of_one
             taken[index] = scaled(each, -of_batch / 2)
     expected = predicted(layer, context, *taken)
-    field, doubt = expected.output, None
+    field, log_var = expected.output, None
     if not is_mixing and len(given) == 1 and field.units != given[0].units:
         # Positions that have become units are not independent of one another.
         field = scaled(field, -max(scatter(given[0], batch) - scatter(field, batch), 0.0) / 2)
     if len(given) > 1:
         sizes = [each.mean_square for each in taken]
         total = max(sum(sizes), TINY)
-        roots = [np.sqrt(each) * n / total for n, each in zip(sizes, doubts, strict=True)]
+        roots = [np.sqrt(each) * n / total for n, each in zip(sizes, log_vars, strict=True)]
         whole, single = (float(sum(root[kind] for root in roots)) ** 2 for kind in (0, 1))
-        doubt = whole, single
-    elif given and not field.pinned and doubts[0][1] > _NEGLIGIBLE:
-        whole, single = (min(each, 1.0) for each in doubts[0])
+        log_var = whole, single
+    elif given and not field.pinned and log_vars[0][1] > _NEGLIGIBLE:
+        whole, single = (min(each, 1.0) for each in log_vars[0])
         reach = math.sqrt(3 * single)
         curve = _of_sums(layer, context, expected) or (
             lambda x: predicted(layer, context, scaled(taken[0], x)).output.mean_square
@@ -116,11 +116,11 @@ def made(
             below, middle, above = np.log(seconds).tolist()
             slope = (above - below) / (2 * reach)
             bend = (above + below - 2 * middle) / reach**2
-            doubt = whole * slope**2, single * slope**2
+            log_var = whole * slope**2, single * slope**2
             apart = max(single - whole, 0.0)
             within = (slope**2 - slope + bend) * apart / 2
             field = scaled(field, bend * whole / 2 + within)
-    return Made(expected._replace(output=field), doubt, batch)
+    return Made(expected._replace(output=field), log_var, batch)
 
 
 def _of_sums(layer: Layer, context: Context, expected: Expected) -> Callable[[float], float] | None:

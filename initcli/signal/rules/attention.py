@@ -83,7 +83,7 @@ class MultiHeadAttentionRule(_SharesRule):
     layers = (attention.MultiHeadAttention, attention.GroupedQueryAttention)
     # Queries, keys and values have kernels of their own, so that nothing comes of what inputs have
     # in common.
-    heeds_common = True
+    uses_cross_moments = True
 
     def expected(self, layer: Any, context: Context, *given: Field) -> Expected:
         query, value, key = _roles(given)

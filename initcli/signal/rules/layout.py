@@ -15,7 +15,7 @@ import numpy as np
 from initcli.layers.base import Layer
 from initcli.signal.field import Field, field, mean_products
 from initcli.signal.grid import cells, coarse
-from initcli.signal.joint import Common
+from initcli.signal.joint import Cross
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -43,7 +43,7 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
     steps = [_padded(each, shape, axes) for each, shape in zip(fields, shapes, strict=True)]
     known = context.common
 
-    def common(i: int, j: int) -> Common:
+    def common(i: int, j: int) -> Cross:
         found = known(i, j)
         if found is not None and any(steps[k].output is not fields[k] for k in (i, j)):
             raise NoTheory("units that have moved, and depend on one another")

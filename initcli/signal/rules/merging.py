@@ -14,7 +14,15 @@ from initcli.layers import applications, merging
 from initcli.signal.field import Field, field
 from initcli.signal.gradient import Gradient, Path, divided
 from initcli.signal.hermite import WEIGHTS, profile_of
-from initcli.signal.joint import Common, Operation, added, combined, multiplied, shared_by, shares
+from initcli.signal.joint import (
+    Cross,
+    Operation,
+    added,
+    combined,
+    cross_moments,
+    multiplied,
+    shares,
+)
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -34,7 +42,7 @@ _MANY = 32
 class MergingRule(Rule):
     """The base of rules that merge tensors where the units of the largest one stand."""
 
-    heeds_common = True
+    uses_cross_moments = True
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         sizes = [math.prod(shape[1:]) for shape in context.inputs]
@@ -119,7 +127,7 @@ class _Joined(NamedTuple):
 
     inputs: Sequence[Field]
     operation: Operation
-    common: Sequence[Common]
+    common: Sequence[Cross]
     fields: list[Field]
 
     def pull(self, g: Gradient, slope: Operation | None = None) -> list[Gradient]:
@@ -158,7 +166,7 @@ class _Joined(NamedTuple):
         two: Field,
         output: Field,
         slope: Operation | None,
-        common: Common,
+        common: Cross,
     ) -> Gradient:
         gathered = _gathered(g, one, (one, two))
         tilt = g.tilt_of(output)
@@ -169,7 +177,7 @@ class _Joined(NamedTuple):
         return Gradient(moments, after, one.latent, gathered.lags)
 
 
-def _folded(inputs: Sequence[Field], operation: Operation, common: Sequence[Common]) -> _Joined:
+def _folded(inputs: Sequence[Field], operation: Operation, common: Sequence[Cross]) -> _Joined:
     fields = [inputs[0]]
     for other, shared in zip(inputs[1:], common, strict=True):
         join = added if operation is np.add else partial(combined, operation=operation)
@@ -177,15 +185,15 @@ def _folded(inputs: Sequence[Field], operation: Operation, common: Sequence[Comm
     return _Joined(inputs, operation, common, fields)
 
 
-def _common(context: Context, fields: Sequence[Field], factors: Sequence[float]) -> list[Common]:
+def _common(context: Context, fields: Sequence[Field], factors: Sequence[float]) -> list[Cross]:
     """What each input but the first has in common with the sum of those before it."""
-    found: list[Common] = []
+    found: list[Cross] = []
     for j in range(1, len(fields)):
         crosses = [
             None if fields[i].latent == fields[j].latent else context.common(i, j) for i in range(j)
         ]
         parts = zip(fields, factors, crosses, strict=False)
-        each = [f * factors[j] * shared_by(x, fields[j], cross) for x, f, cross in parts]
+        each = [f * factors[j] * cross_moments(x, fields[j], cross) for x, f, cross in parts]
         is_known = any(cross is not None for cross in crosses)
         found.append(np.sum(each, 0) if is_known else None)
     return found

@@ -14,13 +14,14 @@ from initcli.signal import arrays
 from initcli.signal.field import Field, field, mean_products, normal
 from initcli.signal.grid import cell_means, cells
 from initcli.signal.hermite import NODES, WEIGHTS, profile_of, with_mean
-from initcli.signal.joint import Common, shared_by
+from initcli.signal.joint import cross_moments
 from initcli.signal.rules.base import (
     Axes,
     Batch,
     Context,
     Expected,
     Gradient,
+    Met,
     NoTheory,
     Rule,
     channels_and_grid,
@@ -29,7 +30,7 @@ from initcli.signal.rules.base import (
 from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted
 from initcli.signal.rules.sums import Window, connected, products_of_pairs, weighted_sum
-from initcli.signal.rules.windows import Slid, WindowRule
+from initcli.signal.rules.windows import Sliding, WindowRule
 from initcli.types import Array, Size
 
 
@@ -106,7 +107,7 @@ class ConvolutionRule(WindowRule):
         if isinstance(layer, convolution.ConvTranspose):
             extras = getattr(layer, "_output_padding")  # noqa: B009
             cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
-            spread = Slid(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
+            spread = Sliding(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
             # Two positions have weights in common if they are a multiple of the strides apart.
             pairs = np.array([1.0, 1.0, *[1 / math.prod(strides)] * 2])
 
@@ -165,7 +166,7 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
     Of two positions, only the places that are inside the image for both are products of the same
     weight, and zeros that were padded before count as outside.
     """
-    slid = Slid(grid, outputs, size, whole)
+    slid = Sliding(grid, outputs, size, whole)
 
     def over(x: Array) -> Array:
         if len(x) < 4:
@@ -186,7 +187,7 @@ class LocallyConnectedRule(WindowRule):
         _, outputs = channels_and_grid(context.outputs[0], layer.data_format)
         padding = layer.positions(context.inputs[0]).padding
         whole = arrays.Window(layer.steps, (1,) * layer.rank, padding)
-        slid = Slid(grid, outputs, layer.window, whole)
+        slid = Sliding(grid, outputs, layer.window, whole)
         window = Window(slid.box, slid.unboxed)
         kernel, bias = context.weights["kernel"], context.weights.get("bias")
         linear = weighted_sum(given, layer.filters, kernel, bias, depth=channels, window=window)
@@ -290,15 +291,8 @@ class SinePositionRule(Rule):
         output = normal(moments, means, width)
         return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
 
-    def through(
-        self,
-        layer: embedding.SinePositionEncoding,
-        context: Context,
-        fields: Sequence[Field],
-        other: Field,
-        crosses: Sequence[Common],
-    ) -> Array:
-        return shared_by(self.expected(layer, context, *fields).output, other, None)
+    def through(self, layer: embedding.SinePositionEncoding, context: Context, met: Met) -> Array:
+        return cross_moments(self.expected(layer, context, *met.fields).output, met.other, None)
 
 
 class ClassTokenRule(Rule):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from initcli.layers import normalization
-from initcli.signal.field import Field, by_position, field, hidden, mean_products, normal
+from initcli.signal.field import (
+    Field,
+    by_position,
+    field,
+    latent_correlations,
+    mean_products,
+    normal,
+)
 from initcli.signal.gradient import divided
 from initcli.signal.hermite import NODES, TINY, WEIGHTS
-from initcli.signal.joint import Common, shared_by
+from initcli.signal.joint import Cross, cross_moments
 from initcli.signal.moments import Weight
 from initcli.signal.rules.base import (
     Axes,
@@ -21,6 +27,7 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Rule,
+    TwoCalls,
     affine,
     counted_from_end,
 )
@@ -66,25 +73,20 @@ class BatchNormalizationRule(_NormalizationRule):
         return _scaled(Expected(together.output, pull), context)
 
     def of_calls(
-        self,
-        layer: normalization.BatchNormalization,
-        context: Context,
-        inputs: Sequence[Sequence[Field]],
-        outputs: Sequence[Field],
-        crosses: Sequence[Sequence[Common]],
-    ) -> Common:
+        self, layer: normalization.BatchNormalization, context: Context, calls: TwoCalls
+    ) -> Cross:
         """Each call takes off the mean of its own batch."""
         if not layer.trainable:
-            return super().of_calls(layer, context, inputs, outputs, crosses)
+            return super().of_calls(layer, context, calls)
         if context.weights.get("beta", Weight(0.0, 0.0)).second:
             raise NoTheory("a beta that calls have in common")
-        (one,), (two,) = inputs
+        (one,), (two,) = calls.inputs
         shares = pair_shares(context.batch, one.positions)
         factors = [
             float(after.second.mean() / _centered(before.moments, shares)[0].mean())
-            for before, after in zip((one, two), outputs, strict=True)
+            for before, after in zip((one, two), calls.outputs, strict=True)
         ]
-        cross = _centered(shared_by(one, two, crosses[0][0]), shares)
+        cross = _centered(cross_moments(one, two, calls.crosses[0][0]), shares)
         return cross * math.sqrt(factors[0] * factors[1])
 
 
@@ -165,7 +167,7 @@ class _Channels(NamedTuple):
 
 def _channels(given: Field, variance: float, epsilon: float) -> _Channels:
     """By the part of the normal number behind an entry that all entries of a channel share."""
-    common = float(np.clip(hidden(given)[2].mean(), 0.0, 0.999))
+    common = float(np.clip(latent_correlations(given)[2].mean(), 0.0, 0.999))
     means, rest = NODES[_MEANS], NODES[_REST]
     at_means, at_rest = (WEIGHTS[part] / WEIGHTS[part].sum() for part in (_MEANS, _REST))
     z = math.sqrt(common) * means[:, None] + math.sqrt(1 - common) * rest

@@ -14,12 +14,13 @@ from initcli.layers.operations import Operation, computation, is_elementwise
 from initcli.signal import arrays
 from initcli.signal.field import Field, mean_products, normal
 from initcli.signal.grid import edges
-from initcli.signal.joint import Common, shared_by
+from initcli.signal.joint import cross_moments
 from initcli.signal.rules.base import (
     Axes,
     Context,
     Expected,
     Gradient,
+    Met,
     NoTheory,
     Rule,
     affine,
@@ -42,7 +43,7 @@ _BY_UNITS = ("GetItem", "Mean", "Softmax", "LogSoftmax", "Sparsemax", "Glu")
 
 class OperationRule(Rule):
     layers = (Operation,)
-    heeds_common = True
+    uses_cross_moments = True
 
     def axes(self, layer: Operation, context: Context, *fields: Field) -> Axes:
         if len(fields) > 1:
@@ -81,29 +82,23 @@ class OperationRule(Rule):
         same = _as_layer(layer, count)
         return None if same is None else rule_of(same).factors(same, count)
 
-    def through(
-        self,
-        layer: Operation,
-        context: Context,
-        fields: Sequence[Field],
-        other: Field,
-        crosses: Sequence[Common],
-    ) -> Array:
-        given, rank = fields[0], len(context.inputs[0])
+    def through(self, layer: Operation, context: Context, met: Met) -> Array:
+        given, other, cross = met.fields[0], met.other, met.crosses[0]
         if layer.function == "GetItem" and other.grid == given.grid:
             # Of other positions than the one that is picked, but for that one itself.
-            moments = shared_by(given, other, crosses[0])
+            moments = cross_moments(given, other, cross)
             here, _ = _cell(given, _position(layer))
             picked = np.stack([*moments[2:], *moments[2:]])
             picked[:, here] = np.tile(moments[:2, here], 2)
             return picked
         if layer.function != "Mean":
-            return super().through(layer, context, fields, other, crosses)
+            return super().through(layer, context, met)
+        rank = len(context.inputs[0])
         if _mean_axes(layer, rank) == [1 - rank]:
-            return mean_in_common(given, other, crosses[0])
+            return mean_in_common(given, other, cross)
         # One of the units is the same as that of the other tensor.
-        level = shared_by(given, other, None)
-        return level + (shared_by(given, other, crosses[0]) - level) / given.units
+        level = cross_moments(given, other, None)
+        return level + (cross_moments(given, other, cross) - level) / given.units
 
 
 def _operands(layer: Operation) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ from initcli.signal.rules.base import (
     unchanged,
 )
 from initcli.signal.rules.layout import laid
-from initcli.signal.rules.windows import Slid, WindowRule, moved
+from initcli.signal.rules.windows import Sliding, WindowRule, moved
 from initcli.types import Array, Size
 
 
@@ -215,7 +215,7 @@ class UpSamplingRule(WindowRule):
             for shape in (context.inputs[0], context.outputs[0])
         )
         window = arrays.Window(times, (1,) * rank, ((0, 0),) * rank)
-        slid = Slid(after, before, times, window)
+        slid = Sliding(after, before, times, window)
         moments = slid.unboxed(given.moments)
         output = field(moments, given.units, given.profile, given.latent, given.pinned)
         n = math.prod(times)

@@ -49,7 +49,7 @@ class Unrolled(NamedTuple):
 class _RecurrentRule(Rule):
     """The base of rules of recurrent layers, which say how a layer unrolls."""
 
-    heeds_initializers = True
+    uses_initializers = True
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Sums over entries with weights, and what rules of several layers share with them."""
+"""Weighted sums of entries: the core of dense layers and convolutions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import msgspec
 import numpy as np
 
 from initcli.signal.field import Field, field, mean_products, normal, with_neighbors
-from initcli.signal.gradient import Gradient as Gradient
 from initcli.signal.gradient import tilt_of_part
 from initcli.signal.moments import Weight
-from initcli.signal.rules.base import Batch, Expected
+from initcli.signal.rules.base import Batch, Expected, Gradient
 from initcli.types import Array
 
 _FEW = 64
-"""Entries of a sum, of which each one is still felt."""
+"""The largest number of terms of a sum in which a single term still matters."""
 
 
 def weighted(given: Field, weight: Weight) -> Expected:
@@ -30,18 +29,18 @@ def weighted(given: Field, weight: Weight) -> Expected:
 
 
 def with_bias(moments: Array, means: Array, bias: Weight | None) -> tuple[Array, Array]:
-    """Moments and means after a bias is added."""
+    """Moments and means after the addition of a bias."""
     if bias is None:
         return moments, means
     return moments + bias.second + 2 * bias.mean * means, means + bias.mean
 
 
 class Window(NamedTuple):
-    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose.
+    """The positions that enter a sum: ``over`` adds moments up, and ``back`` is its transpose.
 
-    ``places`` counts them where the same weights slide over all; None where they do not.
-    ``neighbors`` adds up those of an entry and the next, where sums at positions that are next to
-    one another have the same weights.
+    ``places`` is their number if the same weights slide over all positions; None otherwise.
+    ``neighbors`` adds up the moments of an entry and the next, where adjacent sums have the same
+    weights.
     """
 
     over: Callable[[Array], Array]
@@ -56,7 +55,7 @@ _ONE_POSITION = Window(lambda x: x, lambda x: x, 1, lambda x: x)
 def products_of_pairs(x: Array, g: Array, batch: Batch) -> float:
     """E[(Σ x g)²] over examples and positions: Σ E[x x'] E[g g'] over all pairs.
 
-    Both are moments as those of :attr:`Field.moments`, at the same positions.
+    Both are moments as in :attr:`Field.moments`, at the same positions.
     """
     examples, places = batch.examples - 1, batch.positions - 1
     total = (
@@ -81,18 +80,18 @@ def weighted_sum(
 ) -> Expected:
     """Σ w x + b: E[y²] = fan_in Var[w] E[x²] + Var[b] (Poole et al. 2016, arXiv:1606.05340).
 
-    Moments add up over a window as entries do over units (Xiao et al. 2018, arXiv:1806.05393).
-    Backwards, E[g²] of an input is the number of outputs that it feeds · E[w²] · E[g²] of one.
+    Moments are summed over a window as over units (Xiao et al. 2018, arXiv:1806.05393). Backwards,
+    E[g²] of an input is E[w²] times the sum of E[g²] over the outputs that it enters.
 
     Args:
         given: the input.
-        units: of the output.
+        units: number of units of the output.
         kernel: the weights.
         bias: added to the sum, if any.
-        depth: units that enter a sum.
-        window: positions that enter it; by default one alone.
-        feeds: units of the output that an entry enters; by default all.
-        fan_in: entries of a sum, of which orthogonal weights keep the length.
+        depth: number of units in a sum.
+        window: positions in a sum; by default one.
+        feeds: number of output units that an entry enters; by default all.
+        fan_in: number of terms of a sum, whose norm orthogonal weights preserve.
     """
     over, back, places, neighbors = window or _ONE_POSITION
     lags = given.lags if window is None else None
@@ -115,12 +114,14 @@ def weighted_sum(
 
     def pull(g: Gradient) -> list[Gradient]:
         lags, tilt = g.lags if window is None else None, g.tilt_of(output)
+        latent = None
         if tilt is not None and fan_in <= _FEW and not kernel.mean:
-            # E[a⁴] / E[a²] of weights over the length of all of a sum.
+            # The share of one squared weight in the squared norm of all, E[a⁴] / E[a²].
             share = kernel.kurtosis / (fan_in + kernel.kurtosis - 1)
-            tilt = tilt_of_part(tilt, given, share)
-            return [Gradient(factor * back(g.moments), tilt, given.latent, lags)]
-        return [Gradient(factor * back(g.moments), lags=lags)]
+            tilt, latent = tilt_of_part(tilt, given, share), given.latent
+        else:
+            tilt = None
+        return [Gradient(factor * back(g.moments), tilt, latent, lags)]
 
     def gradient(g: Gradient, batch: Batch) -> float:
         assert places is not None

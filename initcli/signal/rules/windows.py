@@ -17,7 +17,7 @@ from initcli.signal.field import (
     Field,
     by_position,
     field,
-    hidden,
+    latent_correlations,
     near_correlation,
     next_sizes,
     normal,
@@ -25,11 +25,12 @@ from initcli.signal.field import (
 )
 from initcli.signal.grid import Axis, applied, cells, edges
 from initcli.signal.hermite import NODES, RANKS, TINY, WEIGHTS, products, profile_of
-from initcli.signal.joint import Common, shared_by
+from initcli.signal.joint import Cross, cross_moments
 from initcli.signal.rules.base import (
     Context,
     Expected,
     Gradient,
+    Met,
     NoTheory,
     Room,
     Rule,
@@ -50,7 +51,7 @@ _MAX_COUNTS = 40
 """Numbers of entries for which the largest is worked out."""
 
 
-class Slid:
+class Sliding:
     """How a window slides over positions of those sizes, to outputs of those.
 
     Moments are of cells, as in :mod:`initcli.signal.grid`. Where all positions are cells of their
@@ -143,10 +144,10 @@ class Slid:
         return applied([axis.over(each) for axis, each in pairs], moments)
 
 
-def moved(grid: Size, outputs: Size, padding: Sequence[tuple[int, int]]) -> Slid:
+def moved(grid: Size, outputs: Size, padding: Sequence[tuple[int, int]]) -> Sliding:
     """Each position to itself, with zeros around them, or where negative without the outer ones."""
     every = (1,) * len(grid)
-    return Slid(grid, outputs, every, arrays.Window(every, every, tuple(padding)))
+    return Sliding(grid, outputs, every, arrays.Window(every, every, tuple(padding)))
 
 
 class WindowRule(Rule):
@@ -176,30 +177,24 @@ class PoolingRule(WindowRule):
         size, strides = layer.window, layer.steps
         every = (1,) * layer.rank
         window = arrays.Window(strides, every, ends(grid, size, strides, every, layer.padding))
-        slid = Slid(grid, outputs, size, window)
+        slid = Sliding(grid, outputs, size, window)
         if isinstance(layer, pooling._MaxPooling):
             return _largest(given, slid)
         return _averaged(given, slid)
 
-    def through(
-        self,
-        layer: Any,
-        context: Context,
-        fields: Sequence[Field],
-        other: Field,
-        crosses: Sequence[Common],
-    ) -> Array:
-        same = context.inputs[0] == context.outputs[0] and fields[0].grid == other.grid
-        if isinstance(layer, pooling._MaxPooling) or not same or len(other.grid) != layer.rank:
-            return super().through(layer, context, fields, other, crosses)
-        grid, every = fields[0].grid, (1,) * layer.rank
+    def through(self, layer: Any, context: Context, met: Met) -> Array:
+        (given, *_), grid = met.fields, met.other.grid
+        same = context.inputs[0] == context.outputs[0] and given.grid == grid
+        if isinstance(layer, pooling._MaxPooling) or not same or len(grid) != layer.rank:
+            return super().through(layer, context, met)
+        every = (1,) * layer.rank
         window = arrays.Window(every, every, ends(grid, layer.window, every, every, layer.padding))
-        n = Slid(grid, grid, layer.window, window).box(np.ones((1, *grid)))
-        moments = shared_by(fields[0], other, crosses[0])
+        n = Sliding(grid, grid, layer.window, window).box(np.ones((1, *grid)))
+        moments = cross_moments(given, met.other, met.crosses[0])
         return np.concatenate([moments[:2] / n + (1 - 1 / n) * moments[2:], moments[2:]])
 
 
-def _averaged(given: Field, slid: Slid) -> Expected:
+def _averaged(given: Field, slid: Sliding) -> Expected:
     count = slid.box(np.ones((1, *given.grid)))
     n = count[0]
     same, inputs, places, both = slid.box(given.moments) / count
@@ -229,7 +224,7 @@ def _of_two_examples(near: Any, inputs: Any, places: Any, both: Any) -> Any:
     return np.minimum(np.maximum(near * np.clip(share, 0, 1), both), np.minimum(near, inputs))
 
 
-def _shared_out(moments: Array, n: Array, slid: Slid) -> Array:
+def _shared_out(moments: Array, n: Array, slid: Sliding) -> Array:
     """E[g²] and E[g g'] of two examples, where all n entries of a window get the same share."""
     # An entry has a share of the gradient of every window that it stands in.
     apart = slid.unboxed((moments[:2] - moments[2:]) / n**2)
@@ -238,7 +233,7 @@ def _shared_out(moments: Array, n: Array, slid: Slid) -> Array:
     return shared
 
 
-def _largest(given: Field, slid: Slid) -> Expected:
+def _largest(given: Field, slid: Sliding) -> Expected:
     count = slid.box(np.ones((1, *given.grid)))
     n = count[0]
     # A window with entries that are 0, as at padded borders, counts as one with fewer entries.
@@ -249,7 +244,7 @@ def _largest(given: Field, slid: Slid) -> Expected:
         entries = np.rint(2 ** (np.rint(4 * np.log2(entries)) / 4))
     moments, second = np.empty((4, *entries.shape)), np.empty(entries.shape)
     near = np.empty(entries.shape)
-    any_two = hidden(given)[1]
+    any_two = latent_correlations(given)[1]
     beside = slid.of_window(near_correlation(given), float(any_two.mean()))
     beside = min(max(beside, 0.0), _MOST)
     profiles, shares = [], []
@@ -297,7 +292,7 @@ def _won_again(size: Size, strides: Size) -> float:
     return max(total * times - 1.0, 0.0)
 
 
-def _among(moments: Array, g: Gradient, slid: Slid) -> Gradient:
+def _among(moments: Array, g: Gradient, slid: Sliding) -> Gradient:
     """A gradient with that E[g²] and E[g g'] of two examples, which sums up to as much as g."""
     entries, windows = math.prod(slid.grid), math.prod(slid.outputs)
     before, after = (each.reshape(len(each), -1).mean(1) for each in (g.moments, moments))
@@ -314,7 +309,7 @@ def largest_of(given: Field, n: int, near: float) -> tuple[Array, Array]:
     example; ``near`` is their correlation. Of the rest of n entries the largest has the
     distribution Φⁿ. The moments are those of a field, and that of two windows beside one another.
     """
-    inputs, places, both = np.clip(hidden(given).reshape(3, -1).mean(1), 0.0, _MOST)
+    inputs, places, both = np.clip(latent_correlations(given).reshape(3, -1).mean(1), 0.0, _MOST)
     both = min(both, places, inputs)
     across = float(_of_two_examples(near, inputs, places, both))
     alone = np.interp(RANKS ** (1 / n), RANKS, NODES)
@@ -362,7 +357,7 @@ class GlobalPoolingRule(Rule):
         if isinstance(layer, pooling._GlobalAveragePooling):
             return averaged_over_all(given, after)
         grid, n = given.grid, given.positions
-        any_two = float(np.clip(hidden(given)[1].mean(), 0.0, _MOST))
+        any_two = float(np.clip(latent_correlations(given)[1].mean(), 0.0, _MOST))
         level, values = largest_of(given, n, any_two)
         tilt = _tilt_to_largest(given, n, any_two)
 
@@ -375,22 +370,15 @@ class GlobalPoolingRule(Rule):
         moments = np.broadcast_to(level[:4].reshape(4, *(1,) * len(after)), (4, *after))
         return Expected(field(moments, given.units, values), pull)
 
-    def through(
-        self,
-        layer: Any,
-        context: Context,
-        fields: Sequence[Field],
-        other: Field,
-        crosses: Sequence[Common],
-    ) -> Array:
+    def through(self, layer: Any, context: Context, met: Met) -> Array:
         if isinstance(layer, pooling._GlobalAveragePooling) and not layer.keepdims:
-            return mean_in_common(fields[0], other, crosses[0])
-        return super().through(layer, context, fields, other, crosses)
+            return mean_in_common(met.fields[0], met.other, met.crosses[0])
+        return super().through(layer, context, met)
 
 
-def mean_in_common(given: Field, other: Field, common: Common) -> Array:
+def mean_in_common(given: Field, other: Field, common: Cross) -> Array:
     """E[x y] of the mean over all positions, and of entries of another tensor."""
-    moments, n = shared_by(given, other, common), given.positions
+    moments, n = cross_moments(given, other, common), given.positions
     if other.grid == given.grid:
         moments = moments[:2] / n + (1 - 1 / n) * moments[2:]
     elif other.grid == ():

@@ -34,7 +34,7 @@ _ALIKE_AT_EVERY_STEP = (
 
 class TimeDistributedRule(Rule):
     layers = (wrappers.TimeDistributed,)
-    heeds_initializers = True
+    uses_initializers = True
 
     def expected(self, layer: wrappers.TimeDistributed, context: Context, given: Field) -> Expected:
         inner, batch = layer.layer, context.batch
@@ -69,7 +69,7 @@ class WeightNormalizationRule(Rule):
 
 class BidirectionalRule(Rule):
     layers = (wrappers.Bidirectional,)
-    heeds_initializers = True
+    uses_initializers = True
 
     def room(self, layer: wrappers.Bidirectional, context: Context) -> Room:
         rooms = [
