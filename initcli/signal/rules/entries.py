@@ -35,7 +35,7 @@ from initcli.signal.softmax import softmax_moments
 from initcli.types import Array
 
 _LARGE = 1e150
-"""Replaces what overflows."""
+"""The value that replaces overflows."""
 _OVER_UNITS = Softmax | LogSoftmax | Sparsemax | Glu
 """Functions of all units along an axis."""
 
@@ -61,7 +61,7 @@ class OpaqueRule(Rule):
 
 
 class FunctionRule(EntrywiseRule):
-    """Layers that compute the output of an entry from that entry, and from means of weights."""
+    """Functions of single entries and of the means of weights."""
 
     layers = (
         activation.ReLU,
@@ -110,7 +110,7 @@ class RescalingRule(EntrywiseRule):
 
 
 class FeatureNormalizationRule(Rule):
-    """(x − mean) / deviation, of each channel or of all."""
+    """(x − mean) / deviation, with the statistics of each channel or of all entries."""
 
     layers = (features.Normalization,)
 
@@ -138,12 +138,12 @@ class ScaleRule(Rule):
 
     def expected(self, layer: applications.Scale, context: Context, given: Field) -> Expected:
         if layer.axis not in (None, -1, len(context.inputs[0]) - 1, (-1,)):
-            raise NoTheory("scales along other axes than the last")
+            raise NoTheory("scales along another axis than the last")
         return weighted(given, context.weights["scale"])
 
 
 def activated(function: Activation, given: Field, axes: Axes | None = None) -> Expected:
-    """An activation; ``axes`` are those of the units, where the activation may be along others."""
+    """An activation; ``axes`` are the axes of the units, if its own axis may differ."""
     if isinstance(function, Linear):
         return unchanged(given)
     if not isinstance(function, _OVER_UNITS):
@@ -160,17 +160,17 @@ def activated(function: Activation, given: Field, axes: Axes | None = None) -> E
 def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
     """A function of single entries: E[g²] times E[f'(x)²] (Schoenholz et al. 2017).
 
-    Where the gradient is tilted towards some entries, the mean is taken over those.
+    With a tilted gradient the mean is weighted by the tilt.
 
     Raises:
-        NoTheory: the function has no value for some entries.
+        NoTheory: the function is not a number for some entries.
     """
 
     def value(x: Array) -> Array:
         with np.errstate(all="ignore"):
             values = function(x)
         if np.any(np.isnan(values)):
-            raise NoTheory("what is not a number")
+            raise NoTheory("values that are not a number")
         return np.minimum(np.maximum(values, -_LARGE), _LARGE)
 
     def slope(x: Array) -> Array:
@@ -181,7 +181,7 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
     known: list[tuple[Array, Array]] = []
 
     def pull(g: Gradient) -> list[Gradient]:
-        if not known:  # Most passes go forwards alone.
+        if not known:  # Most predictions need no slopes.
             known.append(slopes(slope, given))
         ((factors, values),) = known
         squares, tilt = values**2, g.tilt_of(given)
@@ -216,7 +216,7 @@ def _softmaxed(given: Field) -> Expected:
     # Of p (g − Σ p g), for independent g: E[p²] − 2 E[p³] + E[p² Σ p²].
     factor = max(second - 2 * cube + fourth + (n - 1) * pair, 0.0)
     values = with_mean(np.exp(centered), mean, float(np.mean(second)))
-    # The outputs add up to 1 in every draw.
+    # The outputs sum to 1 in every draw.
     output = field(moments, n, values, given.latent, pinned=True)
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
 

@@ -24,14 +24,16 @@ from initcli.signal.rules.base import (
     Met,
     NoTheory,
     Rule,
+    by_moment,
     channels_and_grid,
+    grids,
     unchanged,
 )
 from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted
 from initcli.signal.rules.sums import Window, connected, products_of_pairs, weighted_sum
 from initcli.signal.rules.windows import Sliding, WindowRule
-from initcli.types import Array, Size
+from initcli.types import Array
 
 
 class DenseRule(Rule):
@@ -45,7 +47,7 @@ class DenseRule(Rule):
 
 
 class EinsumDenseRule(Rule):
-    """Sums over the kernel's axes that are not in the output; new ones are units."""
+    """Sums over the axes of the kernel that the output does not have; new axes are units."""
 
     layers = (einsum.EinsumDense,)
     adds_up = True
@@ -68,7 +70,7 @@ class EinsumDenseRule(Rule):
         if sorted(rest) != sorted(kept) or len(set(letters.input)) < len(letters.input):
             raise NoTheory("sums without weights")
         if letters.output[0] != letters.input[0] or letters.output[0] in letters.kernel:
-            raise NoTheory("examples along another axis")
+            raise NoTheory("a batch on another axis")
         units = math.prod(
             n for a, n in zip(letters.kernel, sizes, strict=True) if a not in letters.input
         )
@@ -77,7 +79,7 @@ class EinsumDenseRule(Rule):
         own = [i for i, a in enumerate(rest) if a in letters.kernel]
         if own:
             linear = linear.then(lambda y: _with_weights_apart(y, own))
-        # The units stand last.
+        # The units are last.
         order = [*(rest.index(a) for a in kept), len(kept)]
         linear = linear.then(lambda y: permuted(y, order))
         linear = linear.then(lambda y: activated(layer.activation, y, axes))
@@ -85,13 +87,13 @@ class EinsumDenseRule(Rule):
 
 
 def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
-    """Positions along those axes have weights of their own, and only their means in common."""
+    """The effect of separate weights at the positions of some axes: only means are common."""
     alike = math.prod(n for axis, n in enumerate(given.grid) if axis not in own)
     count = math.prod(given.grid)
     share = (alike - 1) / (count - 1) if count > 1 else 1.0
     moments, level = given.moments, mean_products(given.means, given.means)
     moments[2:] = share * moments[2:] + (1 - share) * level[2:]
-    pairs = np.array([1.0, 1.0, share, share]).reshape(4, *(1,) * len(given.grid))
+    pairs = by_moment([1.0, 1.0, share, share], given.grid)
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
 
 
@@ -100,73 +102,58 @@ class ConvolutionRule(WindowRule):
     adds_up = True
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
-        channels, grid = channels_and_grid(context.inputs[0], layer.data_format)
-        filters, outputs = channels_and_grid(context.outputs[0], layer.data_format)
-        strides, dilation = layer.steps, layer.dilations
+        channels, _ = channels_and_grid(context.inputs[0], layer.data_format)
+        filters, _ = channels_and_grid(context.outputs[0], layer.data_format)
         weights, bias = context.weights, context.weights.get("bias")
-        if isinstance(layer, convolution.ConvTranspose):
-            extras = getattr(layer, "_output_padding")  # noqa: B009
-            cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
-            spread = Sliding(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
-            # Two positions have weights in common if they are a multiple of the strides apart.
-            pairs = np.array([1.0, 1.0, *[1 / math.prod(strides)] * 2])
-
-            def over(x: Array) -> Array:
-                return spread.unboxed((x.T * pairs[: len(x)]).T)
-
-            linear = weighted_sum(
-                given,
-                filters,
-                weights["kernel"],
-                bias,
-                depth=channels // layer.groups,
-                window=Window(over, spread.box),
-                feeds=filters // layer.groups,
-            )
-        else:
-            padding = ends(grid, layer.window, strides, dilation, layer.padding)
-            window = _window(grid, outputs, layer.window, arrays.Window(strides, dilation, padding))
-            if isinstance(layer, convolution.SeparableConv | convolution.DepthwiseConv):
-                is_separable = isinstance(layer, convolution.SeparableConv)
-                each = layer.depth_multiplier
-                linear = weighted_sum(
-                    given,
-                    channels * each,
-                    weights["depthwise_kernel" if is_separable else "kernel"],
-                    None if is_separable else bias,
-                    depth=1,
-                    window=window,
-                    feeds=each,
-                    fan_in=math.prod(layer.window),
-                )
-                if is_separable:
-                    pointwise = weights["pointwise_kernel"]
-                    mixed = channels * each
-                    linear = linear.then(lambda y: connected(y, mixed, filters, pointwise, bias))
-            else:
-                groups = getattr(layer, "groups", 1)
-                depth = channels // groups
-                linear = weighted_sum(
-                    given,
-                    filters,
-                    weights["kernel"],
-                    bias,
-                    depth=depth,
-                    window=window,
-                    feeds=filters // groups,
-                    fan_in=math.prod(layer.window) * depth,
-                )
+        is_transposed = isinstance(layer, convolution.ConvTranspose)
+        is_separable = isinstance(layer, convolution.SeparableConv)
+        groups, units = getattr(layer, "groups", 1), filters
+        if isinstance(layer, convolution.SeparableConv | convolution.DepthwiseConv):
+            groups, units = channels, channels * layer.depth_multiplier
+        depth = channels // groups
+        linear = weighted_sum(
+            given,
+            units,
+            weights["depthwise_kernel" if is_separable else "kernel"],
+            None if is_separable else bias,
+            depth=depth,
+            window=(_transposed if is_transposed else _window)(layer, context),
+            feeds=units // groups,
+            fan_in=math.inf if is_transposed else math.prod(layer.window) * depth,
+        )
+        if is_separable:
+            kernel = weights["pointwise_kernel"]
+            linear = linear.then(lambda y: connected(y, units, filters, kernel, bias))
         axes = self.axes(layer, context, given)
         return linear.then(lambda y: activated(layer.activation, y, axes))
 
 
-def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Window:
-    """A window that slides over the positions.
+def _transposed(layer: Any, context: Context) -> Window:
+    """The window of a transposed convolution."""
+    grid, outputs = grids(layer, context)
+    strides, dilation = layer.steps, layer.dilations
+    extras = getattr(layer, "_output_padding")  # noqa: B009
+    cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
+    spread = Sliding(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
+    # Two positions have common weights if they are a multiple of the strides apart.
+    pairs = np.array([1.0, 1.0, *[1 / math.prod(strides)] * 2])
 
-    Of two positions, only the places that are inside the image for both are products of the same
-    weight, and zeros that were padded before count as outside.
+    def over(x: Array) -> Array:
+        return spread.unboxed((x.T * pairs[: len(x)]).T)
+
+    return Window(over, spread.box)
+
+
+def _window(layer: Any, context: Context) -> Window:
+    """The window of a convolution.
+
+    In the sum of two positions, only places that are inside the image for both are products of the
+    same weight. Zeros of an earlier padding count as outside.
     """
-    slid = Sliding(grid, outputs, size, whole)
+    grid, outputs = grids(layer, context)
+    strides, dilation = layer.steps, layer.dilations
+    padding = ends(grid, layer.window, strides, dilation, layer.padding)
+    slid = Sliding(grid, outputs, layer.window, arrays.Window(strides, dilation, padding))
 
     def over(x: Array) -> Array:
         if len(x) < 4:
@@ -174,17 +161,17 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
         sizes = np.sqrt(np.maximum(x[0], 0.0))
         return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
-    return Window(over, slid.unboxed, math.prod(size), slid.box)
+    return Window(over, slid.unboxed, math.prod(layer.window), slid.box)
 
 
 class LocallyConnectedRule(WindowRule):
-    """A convolution whose outputs at two positions have no weights in common."""
+    """A convolution with separate weights at each position."""
 
     layers = (local.LocallyConnected,)
 
     def expected(self, layer: local.LocallyConnected, context: Context, given: Field) -> Expected:
-        channels, grid = channels_and_grid(context.inputs[0], layer.data_format)
-        _, outputs = channels_and_grid(context.outputs[0], layer.data_format)
+        channels, _ = channels_and_grid(context.inputs[0], layer.data_format)
+        grid, outputs = grids(layer, context)
         padding = layer.positions(context.inputs[0]).padding
         whole = arrays.Window(layer.steps, (1,) * layer.rank, padding)
         slid = Sliding(grid, outputs, layer.window, whole)
@@ -210,14 +197,14 @@ class TableRule(Rule):
             return linear.then(lambda y: capped(layer, y))
         moments = np.empty((4, *cells(context.inputs[0][1:])))
         moments[0] = table.second
-        # Two entries are of the same row with probability 1 / input_dim.
+        # Two entries come from the same row with probability 1 / input_dim.
         moments[1:] = table.mean**2 + table.variance / layer.input_dim
         output = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
 
         share = 1 / layer.input_dim
 
         def gradient(g: Gradient, batch: Batch) -> float:
-            # A row has that share of the positions, and of the pairs its square.
+            # A row gets this fraction of the positions, and its square of the pairs.
             shares = np.array([share, *[share**2] * 3])
             return products_of_pairs(shares, g.moments, batch)
 
@@ -226,7 +213,7 @@ class TableRule(Rule):
 
 
 def capped(layer: embedding.ReversibleEmbedding, given: Field) -> Expected:
-    """c · tanh(x / c) of scores with a bound c."""
+    """c · tanh(x / c), for scores with a soft cap c."""
     cap = layer.logit_soft_cap
     return (
         unchanged(given) if cap is None else entrywise(lambda x: cap * arrays.tanh(x / cap), given)
@@ -234,15 +221,15 @@ def capped(layer: embedding.ReversibleEmbedding, given: Field) -> Expected:
 
 
 def _tied(apart: Field, common: float, width: int) -> Field:
-    """x · eᵀ over a table of which one row e made x, with E[x e] in common.
+    """x · eᵀ over a table of V rows e, one of which produced x, with E[x e] as given.
 
-    All but one of the V sums of a position are as if x and the table were independent. That one has
-    the mean d E[x e], and for normal entries a variance that is larger by d E[x e]².
+    The other V − 1 sums of a position are those of an independent table. That of the row has the
+    mean d E[x e], and for normal entries a variance that is larger by d E[x e]².
     """
     share, mean = 1 / apart.units, width * common
     moments = apart.moments.copy()
     moments[0] += share * (mean**2 + width * common**2)
-    # Two examples, or positions, of which one or the other has that row.
+    # Of two examples or positions, one or the other has that row.
     means = apart.means + share * mean
     moments[1:] += 2 * share * mean * apart.means + (share * mean) ** 2
     second = apart.mean_square
@@ -252,7 +239,7 @@ def _tied(apart: Field, common: float, width: int) -> Field:
         np.concatenate([others, single]), np.concatenate([WEIGHTS * (1 - share), WEIGHTS * share])
     )
     values = with_mean(values, float(means.mean()), float(moments[0].mean()))
-    # That row stands out in every draw.
+    # That row is an outlier in every draw.
     return field(moments, apart.units, values, pinned=True)
 
 
@@ -268,7 +255,7 @@ class PositionEmbeddingRule(Rule):
         rows: int = layer.sequence_length
 
         def gradient(g: Gradient, batch: Batch) -> float:
-            # Examples add up in the row of their position.
+            # The examples are summed in the row of their position.
             each = float(g.moments[0].mean()) + (batch.examples - 1) * float(g.moments[1].mean())
             return float(batch.examples * each * batch.positions / rows)
 

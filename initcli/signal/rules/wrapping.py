@@ -1,4 +1,4 @@
-"""Rules of layers that hold another."""
+"""Rules of layers that wrap another layer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ALIKE_AT_EVERY_STEP = (
     regularization.Dropout,
     normalization.BatchNormalization,
 )
-"""Layers that do to a step what they do to a sequence as a whole."""
+"""Layers whose rule for a whole sequence also holds for each of its steps."""
 
 
 class TimeDistributedRule(Rule):
@@ -43,7 +43,9 @@ class TimeDistributedRule(Rule):
         )
         if isinstance(inner, normalization.BatchNormalization) and inner.trainable:
             if len(given.grid) != 1 or given.sizes is not None or inner.renorm:
-                raise NoTheory("images or a long sequence, each step normalized by its own batch")
+                raise NoTheory(
+                    "batch normalization of each image or step of a long sequence"
+                )
             return normalized_by_step(inner, inside, given)
         if not isinstance(inner, _ALIKE_AT_EVERY_STEP):
             raise NoTheory(f"{inner.type_name} at every step")
@@ -51,7 +53,7 @@ class TimeDistributedRule(Rule):
 
 
 class WeightNormalizationRule(Rule):
-    """The entries of a unit of n have the mean square E[g²] / n."""
+    """Kernels of n entries per unit with the mean square E[g²] / n."""
 
     layers = (wrappers.WeightNormalization,)
 
@@ -99,7 +101,7 @@ class BidirectionalRule(Rule):
             if layer.merge_mode == "ave":
                 merged = affine(merged, 0.5, 0.0).output
         else:
-            raise NoTheory("outputs that are multiplied or apart")
+            raise NoTheory("outputs that are multiplied or separate")
 
         def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
             g = g.times(0.25) if layer.merge_mode == "ave" else g
