@@ -1,11 +1,10 @@
-"""The field of a tensor: what theory expects of its entries over all draws of weights and inputs.
+"""The field of a tensor: the distribution of its entries over draws of weights and inputs.
 
-In the limit of many units the entries of a tensor are alike but for their position in an image or a
-sequence, and independent but for what they are computed from. A field holds their second moments:
-E[x²] at each position, and E[x x'] of one unit in two examples, at two positions, or both (Poole et
-al. 2016, arXiv:1606.05340; Xiao et al. 2018, arXiv:1806.05393). An entry is distributed as a
-function of a standard normal number, its profile, so that a function of entries is a function of
-profiles.
+In the limit of many units, the units of a tensor are independent and identically distributed, given
+the inputs of the layer. A field has their second moments: E[x²] at each position of an image or a
+sequence, and E[x x'] of one unit in two examples, at two positions, or both (Poole et al. 2016,
+arXiv:1606.05340; Xiao et al. 2018, arXiv:1806.05393). An entry is distributed as a function of a
+standard normal variable, the latent variable; this function is the profile of the field.
 """
 
 from __future__ import annotations
@@ -20,41 +19,40 @@ from initcli.signal.hermite import NODES, TINY, WEIGHTS, from_products, with_mea
 from initcli.types import Array, Size
 
 _KEPT = 2.0**40
-"""What a profile is a multiple of, in inverse: rounding tells no two equal functions apart then."""
+"""The inverse of the unit to which profiles are rounded, so that equal functions are equal."""
 _STRAIGHT = 1e-11
-"""Difference of the steps of a straight line, which is :data:`_STEP` or less each."""
+"""The largest difference between the steps of a straight line."""
 _latents = count()
 
 
 def new_latent() -> int:
-    """The number of a normal number that is behind no other entry."""
+    """The number of a new latent variable."""
     return next(_latents)
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """What theory expects of a tensor.
+    """The distribution of the entries of a tensor.
 
     Attributes:
-        profile: x / √E[x²] at :data:`NODES`, as a function of the normal number ``latent``.
+        profile: x / √E[x²] at the nodes of the latent variable.
         second: E[x²] at each position, of shape (positions…).
         ratios: E[x x'] / E[x²] of one unit in two examples, at two positions of one example, and
-            both: (3, positions…). Two positions may differ in E[x²], so that a ratio of a small
-            one may exceed 1.
-        units: entries at a position.
-        latent: number of the normal number behind an entry; functions of one share it.
-        pinned: whether a normalization fixed the mean square, which else differs between draws.
+            both: (3, positions…). It may exceed 1 where the other position has a larger E[x²].
+        units: number of entries at a position.
+        latent: number of the latent variable; functions of a tensor have that of the tensor.
+        pinned: whether the mean square is the same in all draws, as after a normalization.
         lags: E[x x'] / E[x²] of two positions of a sequence that are 0, 1, … apart, where positions
-            are not all alike.
-        near: the cosine of an entry and the next along each axis of positions, where that is not as
-            for any two positions: (axes, positions…), of which the last of an axis do not count.
+            are not all the same.
+        near: the cosine of an entry and the next along each axis, where it differs from that of any
+            two positions: (axes, positions…); the last entry of an axis has no meaning.
         parts: the fields that were concatenated, where units differ in size.
-        steady: the share of the variation of a vector's length between draws that is missing,
-            because the weights that made it are orthogonal.
-        axes: the axes of the tensor that hold units, counted from the end; all others beside the
+        steady: the fraction by which orthogonal weights reduce the variance of the norm of a vector
+            between draws.
+        axes: the axes of the tensor that hold units, counted from the end; all others except the
             batch are positions.
-        entangled: whether units have much in common, as positions taken for units may have.
-        sizes: the numbers of positions along each axis, of which arrays may hold cells
-            (:mod:`initcli.signal.grid`); None where each position is a cell.
+        entangled: whether units are dependent, as units that were positions may be.
+        sizes: the numbers of positions along each axis, if cells have several positions
+            (:mod:`initcli.signal.grid`).
     """
 
     profile: Array
@@ -73,7 +71,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def grid(self) -> Size:
-        """The numbers of cells, of which most fields have one for each position."""
+        """The numbers of cells along each axis."""
         sizes: Size = self.second.shape
         return sizes
 
@@ -94,17 +92,17 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def beside(self) -> Array:
-        """The size of an entry at another position, relative to that of each."""
+        """The mean size of entries at all positions, relative to the size at each."""
         return _beside(self.second)
 
     @property
     def moments(self) -> Array:
-        """E[x²] and E[x x'] of the three pairs: (4, positions…), a new array."""
+        """E[x²] and E[x x'] of the three kinds of pairs: (4, positions…), a new array."""
         return np.concatenate([self.second[None], self.second * self.ratios])
 
     @property
     def neighbors(self) -> Array:
-        """E[x x'] of an entry and the next along each axis: (axes, positions…), 0 for the last."""
+        """E[x x'] of an entry and the next along each axis: (axes, positions…); 0 for the last."""
         near = self.ratios[1] / self.beside if self.near is None else self.near
         return near * next_sizes(self.second)
 
@@ -139,10 +137,10 @@ def field(
     pinned: bool = False,
     lags: Array | None = None,
 ) -> Field:
-    """A field of those moments (4, positions…), other arguments as in :class:`Field`.
+    """A field with those moments (4, positions…); other arguments as in :class:`Field`.
 
-    ``values`` are the profile but for its scale; by default entries are normal. The latent number
-    is a new one by default. Lags are dropped where they do not fit the positions.
+    ``values`` are proportional to the profile; by default entries are normal. By default the latent
+    variable is new. Lags are dropped if they do not fit the positions.
     """
     second = np.maximum(moments[0], 0.0)
     ratios = np.divide(moments[1:], second, out=np.zeros_like(moments[1:]), where=second > TINY)
@@ -162,7 +160,7 @@ def field(
 
 
 def _profile(values: Array) -> Array:
-    """The values with a mean square of 1."""
+    """The values, scaled to a mean square of 1."""
     size = math.sqrt(max(float(WEIGHTS @ (values * values)), TINY))
     profile: Array = np.rint(values * (_KEPT / size)) / _KEPT
     return profile
@@ -180,19 +178,19 @@ def _beside(second: Array) -> Array:
 
 
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:
-    """A field of normal entries with those means by position."""
+    """A field of normal entries with those means at each position."""
     mean, second = float(means.mean()), float(moments[0].mean())
     return field(moments, units, with_mean(NODES, mean, second) if mean else None, lags=lags)
 
 
 def with_neighbors(given: Field, moments: Array) -> Field:
-    """The field with that E[x x'] of an entry and the next along each axis: (axes, positions…)."""
+    """The field with that E[x x'] of an entry and the next along each axis."""
     near = moments / np.maximum(next_sizes(given.second), TINY)
     return msgspec.structs.replace(given, near=np.minimum(np.maximum(near, -1.0), 1.0))
 
 
 def near_correlation(given: Field) -> float:
-    """The correlation of the normal numbers behind neighbors, on average over large entries."""
+    """The mean correlation of the latent variables of neighbors, weighted by their size."""
     sizes = next_sizes(given.second)
     near = given.near
     found = latent_correlations(given)[1] if near is None else correlations_of(near, given)
@@ -209,25 +207,25 @@ def next_sizes(second: Array) -> Array:
 
 
 def latent_correlations(given: Field) -> Array:
-    """The correlations of the normal numbers behind the three pairs: (3, positions…)."""
+    """The correlations of the latent variables for the three kinds of pairs: (3, positions…)."""
     ratios = given.ratios.copy()
     ratios[1:] /= given.beside
     return correlations_of(ratios, given)
 
 
 def correlations_of(ratios: Array, given: Field) -> Array:
-    """The correlations of the normal numbers behind pairs with those E[x x'] / E[x²]."""
+    """The correlations of the latent variables for pairs with those E[x x'] / E[x²]."""
     return from_products(given.profile, given.profile, ratios)
 
 
 def mean_products(one: Array, two: Array) -> Array:
-    """E[x] E[y] of the pairs of :attr:`Field.moments`, for means by position: (4, positions…)."""
+    """E[x] E[y] for each of the moments, given means at each position: (4, positions…)."""
     same, apart = one * two, (one * two.mean() + two * one.mean()) / 2
     return np.stack([same, same, apart, apart])
 
 
 def by_position(scale: Array) -> Array:
-    """The factors of E[f f'] at each position, for those of E[f²]: (4, positions…)."""
+    """The factors of all moments, given those of E[f²] at each position: (4, positions…)."""
     sizes = np.sqrt(scale)
     return np.stack([scale, scale, sizes * sizes.mean(), sizes * sizes.mean()])
 
@@ -235,7 +233,7 @@ def by_position(scale: Array) -> Array:
 def at_lags(same: Array, places: Array, lags: Array | None) -> Array:
     """E[x x'] at every two steps of a sequence: (steps, steps).
 
-    It is made of E[x²] at each step, and E[x x'] of two steps or its ratios by lag.
+    It follows from E[x²] at each step, and E[x x'] of two steps or its ratios by lag.
     """
     steps = len(same)
     apart = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))
@@ -246,9 +244,9 @@ def at_lags(same: Array, places: Array, lags: Array | None) -> Array:
 
 
 def lags_of(moments: Array) -> Array:
-    """E[x x'] / E[x²] of two steps that are 0, 1, … apart, from E[x x'] at every two."""
+    """E[x x'] / E[x²] of two steps that are 0, 1, … apart, given E[x x'] at every two steps."""
     steps = len(moments)
     sizes = np.sqrt(np.maximum(np.diagonal(moments), TINY))
     whole = np.multiply.outer(sizes, sizes)
-    # Steps where x is large count for more.
+    # Steps with a large x have a larger weight.
     return np.array([np.trace(moments, lag) / np.trace(whole, lag) for lag in range(steps)])

@@ -1,4 +1,4 @@
-"""Functions of a standard normal number: their values at nodes, Hermite series and quantiles."""
+"""Functions of a standard normal variable: values at nodes, Hermite series and quantiles."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from initcli.types import Array
 
 _STEP = 0.02
 NODES = np.arange(-8 + _STEP / 2, 8, _STEP)
-"""Values of a standard normal number; none is 0, where many functions have a kink."""
+"""Values of a standard normal variable; none is 0, where many functions have a kink."""
 WEIGHTS = np.exp(-NODES * NODES / 2)
 WEIGHTS /= WEIGHTS.sum()
 RANKS = np.cumsum(WEIGHTS) - WEIGHTS / 2
-"""The probability of a smaller number at each node."""
+"""The probability of a smaller value at each node."""
 TINY = 1e-300
 """The least divisor, so that 0 / 0 counts as 0."""
 _DEGREES = 48
@@ -24,8 +24,8 @@ _DEGREES = 48
 def series(coefficients: Array, rho: Array) -> Array:
     """Σ cₙ ρⁿ for the degrees of :func:`hermite`, at each correlation ρ.
 
-    With squares of the Hermite coefficients of f it is E[f(z) f(z')] (Mehler 1866). It is
-    interpolated in a table, of which a few correlations take but a few entries.
+    For squares of the Hermite coefficients of f it is E[f(z) f(z')] (Mehler 1866). Values are
+    interpolated from a table; for few correlations only the needed entries are computed.
     """
     table = _hermite()[1]
     if rho.size > _FEW:
@@ -38,21 +38,18 @@ def series(coefficients: Array, rho: Array) -> Array:
 
 
 def products(one: Array, two: Array, rho: Array) -> Array:
-    """E[f(z) g(z')] at those correlations of z and z', for the values of f and g at the nodes."""
+    """E[f(z) g(z')] at correlations of z and z', for the values of f and g at the nodes."""
     return series(hermite(one) * hermite(two), rho)
 
 
 def from_products(one: Array, two: Array, moments: Array) -> Array:
-    """The correlations of z and z' where E[f(z) g(z')] has those values."""
+    """The correlations of z and z' at which E[f(z) g(z')] has these values."""
     return np.interp(moments, *_rising(one.tobytes(), None if two is one else two.tobytes()))
 
 
 @lru_cache(maxsize=64)
 def _rising(one: bytes, two: bytes | None) -> tuple[Array, Array]:
-    """The rising part of the table of E[f(z) g(z')], and its correlations; g is f by default.
-
-    Layers in a row have the same profile.
-    """
+    """The rising part of the table of E[f(z) g(z')], and its correlations; g is f by default."""
     coefficients = hermite(np.frombuffer(one))
     coefficients = coefficients * (coefficients if two is None else hermite(np.frombuffer(two)))
     table = np.maximum.accumulate(_hermite()[1] @ coefficients)
@@ -68,7 +65,7 @@ def hermite_basis() -> Array:
 def hermite(values: Array) -> Array:
     """Hermite coefficients aₙ = E[f(z) Heₙ(z)] / √n!, for the values of f at the nodes.
 
-    The rest beyond the first coefficients counts as one of a high degree.
+    All higher degrees are combined into one coefficient of a high degree.
     """
     coefficients = np.empty(_DEGREES + 1)
     known = coefficients[:-1]
@@ -88,7 +85,7 @@ def powers(rho: Array) -> Array:
 
 @cache
 def _hermite() -> tuple[Array, Array]:
-    """Normalized Hermite polynomials at the nodes, and powers of each correlation in its row."""
+    """Normalized Hermite polynomials at the nodes, and a row of powers for each correlation."""
     basis = [np.ones_like(NODES), NODES]
     for n in range(1, _DEGREES - 1):
         basis.append((NODES * basis[n] - math.sqrt(n) * basis[n - 1]) / math.sqrt(n + 1))
@@ -97,10 +94,9 @@ def _hermite() -> tuple[Array, Array]:
 
 
 def with_mean(values: Array, mean: float, second: float) -> Array:
-    """The values, moved and scaled to have that mean and mean square.
+    """Shift and scale values to that mean and mean square.
 
-    E[x x'] of two examples is near the square of the mean, which must not be off by the error of
-    quantiles at a few nodes.
+    The mean must be accurate: E[x x'] of two examples is close to its square.
     """
     first = float(WEIGHTS @ values)
     spread = math.sqrt(max(float(WEIGHTS @ (values - first) ** 2), TINY))
@@ -109,7 +105,7 @@ def with_mean(values: Array, mean: float, second: float) -> Array:
 
 
 def profile_of(values: Array, weights: Array) -> Array:
-    """The rising function of a normal number that is distributed as those weighted values."""
+    """The rising function of a standard normal variable distributed like weighted values."""
     order = np.argsort(values)
     ranks = np.cumsum(weights[order]) - weights[order] / 2
     quantiles: Array = np.interp(RANKS, ranks / weights.sum(), values[order])
@@ -118,4 +114,4 @@ def profile_of(values: Array, weights: Array) -> Array:
 
 _RHO = np.linspace(-1.0, 1.0, 2049)
 _FEW = 64
-"""Correlations for which not all of a table is computed."""
+"""The number of correlations up to which only the needed entries of a table are computed."""

@@ -23,7 +23,7 @@ def standard(grid: Size, units: int) -> Field:
 
 
 def observed(x: Array, axis: int = -1) -> Field:
-    """The field estimated from an array, with the batch first and units on that axis."""
+    """Estimate the field of an array, with the batch first and units on that axis."""
     x = np.moveaxis(x, axis, -1) if x.ndim > 1 else x
     units = x.shape[-1] if x.ndim > 1 else 1
     grid = x.shape[1:-1]
@@ -31,7 +31,7 @@ def observed(x: Array, axis: int = -1) -> Field:
     batch, positions, _ = z.shape
     same = np.mean(z * z, (0, 2))
     every, by_place, by_input = z.sum((0, 1)), z.sum(0), z.sum(1)
-    # Sums over pairs are squares of sums, less the pairs of other kinds in them.
+    # A sum over pairs is the square of a sum minus the pairs of other kinds.
     inputs = np.mean(by_place**2, 1) - batch * same
     places = np.mean(z * by_input[:, None], (0, 2)) - same
     both = np.mean(by_place * every, 1) - batch * (same + places) - inputs
@@ -49,7 +49,7 @@ def observed(x: Array, axis: int = -1) -> Field:
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured of a layer's output; predictions go on from it where they end."""
+    """Measured statistics of a layer's output, from which predictions can continue."""
 
     mean: float
     std: float
@@ -58,7 +58,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def first_axes(program: Program) -> dict[int, Axes]:
-    """The axes of each tensor that hold its units: where the next layer of images has channels."""
+    """The axes of units of each tensor, by the data format of the next layer that has one."""
     axes: dict[int, Axes] = {}
     for step in reversed(program.steps):
         if not step.inputs:
@@ -76,7 +76,7 @@ def first_axes(program: Program) -> dict[int, Axes]:
 
 
 def alike(shape: Size, axes: Axes = (-1,)) -> Field:
-    """Independent standard normal entries of a tensor, with its units on those axes."""
+    """Independent standard normal entries of a tensor with units on those axes."""
     sizes = dict(enumerate(shape[1:], 1 - len(shape)))
     grid = tuple(size for axis, size in sizes.items() if axis not in axes)
     field = standard(cells(grid), math.prod(sizes[axis] for axis in axes) if sizes else 1)
@@ -84,7 +84,7 @@ def alike(shape: Size, axes: Axes = (-1,)) -> Field:
 
 
 def from_measured(shape: Size, axes: Axes, measured: Measured) -> Field:
-    """Normal entries of a tensor of that shape, as they were measured."""
+    """Normal entries with the measured statistics."""
     given = alike(shape, axes)
     second = measured.std**2 + measured.mean**2
     moments = np.empty((4, *given.grid))

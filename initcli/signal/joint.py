@@ -1,7 +1,6 @@
-"""Fields of functions of the entries of two tensors: sums, products, the larger of both.
+"""Fields of functions of the entries of two tensors: sums, products, maxima.
 
-An entry is a function of a normal number, so that two entries are functions of two. Those are
-independent, or correlated where the tensors have something in common.
+Two entries are functions of two latent variables, which are correlated if the tensors are.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from initcli.signal.hermite import (
 from initcli.types import Array, Size
 
 Cross = Array | None
-"""E[x y] of one unit in two tensors: of one entry, of two examples, of two positions, and of both,
-(4, positions…). None where they are independent, and have only their means in common."""
+"""The cross moments of two tensors, E[x y] of one unit: of one entry, of two examples, of two
+positions, and of both: (4, positions…). None where the tensors are independent."""
 
 Operation = Callable[[Array, Array], Array]
 
-# Pairs of values are many, so that their nodes stand further apart.
+# Pairs of values have fewer nodes each.
 _COARSE = slice(2, None, 5)
 _SPARSE = NODES[_COARSE]
 _WEIGHTS = WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
 _PAIR_WEIGHTS = np.multiply.outer(_WEIGHTS, _WEIGHTS)
 _MOST = 0.9999
-"""The correlation of entries that are nearly the same."""
+"""The largest correlation of the latent variables of two tensors."""
 
 
 def added(one: Field, two: Field, common: Cross = None) -> Field:
@@ -52,7 +51,7 @@ def added(one: Field, two: Field, common: Cross = None) -> Field:
 
 
 def multiplied(one: Field, two: Field) -> Field:
-    """x y of independent entries, or of functions of the same number."""
+    """x y of independent entries, or of functions of the same latent variable."""
     if one.latent == two.latent:
         return _same_latent(one, two, np.multiply)
     one, two = aligned(one, two)
@@ -62,9 +61,9 @@ def multiplied(one: Field, two: Field) -> Field:
 
 
 def combined(one: Field, two: Field, operation: Operation, common: Cross = None) -> Field:
-    """Any function f(x, y): E[f f'] by its Hermite coefficients, Σ aₙₘ² ρⁿ ρ'ᵐ.
+    """Any function f(x, y), with E[f f'] = Σ aₙₘ² ρⁿ ρ'ᵐ by its Hermite coefficients.
 
-    Clark 1961, doi:10.1287/opre.9.2.145, has the maximum of normal numbers.
+    Clark 1961, doi:10.1287/opre.9.2.145, gives the maximum of normal variables.
     """
     if one.latent == two.latent:
         return _same_latent(one, two, operation)
@@ -107,7 +106,7 @@ def shares(
 ) -> tuple[float, Array]:
     """E[s² t] and E[s² t | z] / E[s² t], for a slope s of an operation and a tilt t of its output.
 
-    z is the normal number behind the entry of ``one``. Without a slope s is 1.
+    z is the latent variable of ``one``. The default slope is 1.
     """
     one, two = aligned(one, two)
     x, y = _met(one, two, common)
@@ -125,7 +124,7 @@ def shares(
 
 
 def cross_moments(one: Field, two: Field, common: Cross) -> Array:
-    """E[x y], that of independent entries by their means: (4, positions…)."""
+    """The cross moments as an array; those of independent tensors follow from their means."""
     if common is None:
         one, two = aligned(one, two)
         return mean_products(one.means, two.means)
@@ -145,7 +144,7 @@ def _combined(one: Field, two: Field, moments: Array, values: Array, mean: float
 
 
 def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
-    """An operation on two functions of the same normal numbers."""
+    """An operation on two functions of the same latent variables."""
     one, two = aligned(one, two)
     a, b = (math.sqrt(each.mean_square) for each in (one, two))
     values = operation(a * one.profile, b * two.profile)
@@ -158,7 +157,7 @@ def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
 
 
 def correlations(one: Field, two: Field, common: Array) -> Array:
-    """The correlations of the normal numbers behind entries with that E[x y]: (4, positions…)."""
+    """The correlations of the latent variables for cross moments: (4, positions…)."""
     sizes = np.sqrt(one.second * two.second)
     ratios = common / np.maximum(sizes, TINY)
     return np.clip(from_products(one.profile, two.profile, ratios), -_MOST, _MOST)
@@ -169,7 +168,7 @@ def _correlation(one: Field, two: Field, common: Array, kind: int) -> float:
 
 
 def _met(one: Field, two: Field, common: Cross) -> tuple[Array, Array]:
-    """Entries of one at the nodes (n, 1), and those of the other that they may meet (n, n or 1)."""
+    """Entries of one tensor at the nodes (n, 1), and of the other given these (n, n or 1)."""
     x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
     if one.latent == two.latent:
         return x[_COARSE, None], y[_COARSE, None]
@@ -179,7 +178,7 @@ def _met(one: Field, two: Field, common: Cross) -> tuple[Array, Array]:
 
 
 def _turned(one: Field, two: Field, operation: Operation, common: Cross) -> Array:
-    """f(x, y) at nodes of two independent numbers: the sum and difference of those behind x, y."""
+    """f(x, y) at nodes of two independent variables: sum and difference of the latent variables."""
     x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
     if common is None:
         return operation(x[_COARSE, None], y[None, _COARSE])

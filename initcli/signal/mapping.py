@@ -1,4 +1,4 @@
-"""Functions of single entries: the field of their values, and the moments of their slopes."""
+"""Functions of single entries: the field of the output, and the moments of the slope."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def mapped(function: Callable[[Array], Array], given: Field) -> Field:
     pairs = curves.at(rhos)
     apart = pairs[1:]
     if not curves.is_even:
-        # Of a position and another of typical size.
+        # Of one position, and another of typical size.
         level = series(curves.beside, rhos[1:])
         apart = np.sign(level) * np.sqrt(np.abs(level * apart))
     moments = np.concatenate([curves.same[None], pairs[:1], apart])
@@ -42,7 +42,7 @@ def mapped(function: Callable[[Array], Array], given: Field) -> Field:
 
 
 def slopes(slope: Callable[[Array], Array], given: Field) -> tuple[Array, Array]:
-    """Moments of the slope f', and its values at the nodes for a position of typical size.
+    """The moments of the slope f', and its values at the nodes for entries of typical size.
 
     The moments are E[f'(x)²] and E[f'(x) f'(x')] of the three pairs: (4, positions…).
     """
@@ -51,11 +51,11 @@ def slopes(slope: Callable[[Array], Array], given: Field) -> tuple[Array, Array]
 
 
 class _Curves(NamedTuple):
-    """E[f(x) f(x')] by the correlation of the normal numbers, for a few sizes of x.
+    """E[f(x) f(x')] by the correlation of the latent variables, for a few sizes of x.
 
-    ``values`` are those of f at the nodes, for a typical size. For each size there are the squares
-    of the Hermite coefficients of f, and the share that it has in each position; ``beside`` are the
-    squares for an entry at another position.
+    ``values`` are those of f at the nodes for a typical size. ``squares`` has the squared Hermite
+    coefficients of f for each size, ``shares`` the weight of each size at each position, and
+    ``beside`` the squared coefficients for an entry at another position.
     """
 
     values: Array
@@ -65,7 +65,7 @@ class _Curves(NamedTuple):
 
     @property
     def is_even(self) -> bool:
-        """Whether all positions are alike in size."""
+        """Whether all positions have the same mean square."""
         return len(self.squares) == 1
 
     @property
@@ -76,7 +76,7 @@ class _Curves(NamedTuple):
         return seconds
 
     def at(self, rho: Array) -> Array:
-        """The value for correlations at each position: (any number, positions…)."""
+        """The value for correlations at each position: (n, positions…)."""
         sizes = zip(self.shares, self.squares, strict=True)
         values: Array = sum(share * series(squares, rho) for share, squares in sizes)
         return values

@@ -34,10 +34,9 @@ Moments = Callable[[Parameter], Weight | None]
 
 
 def distribution_moments(parameter: Parameter) -> Weight | None:
-    """Mean and variance of an entry as the layer uses it, by its distribution.
+    """The moments of an entry times its multiplier, by its distribution.
 
-    A norm of independent entries is taken to be the root of its mean square, which it is near where
-    there are many.
+    A norm of many independent entries is nearly the root of its mean square.
     """
     made = parameter.initializer
     if isinstance(made, Rescaled):
@@ -53,7 +52,7 @@ def distribution_moments(parameter: Parameter) -> Weight | None:
 
 
 def _kurtosis(distribution: Distribution) -> float:
-    """E[(w − μ)⁴] / Var[w]² of what most kernels are drawn from; of others that of normal ones."""
+    """E[(w − μ)⁴] / Var[w]² of uniform and truncated normal entries; 3 for all others."""
     if isinstance(distribution, Uniform):
         return 1.8
     if not isinstance(distribution, TruncatedNormal):

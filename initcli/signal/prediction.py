@@ -1,4 +1,4 @@
-"""What theory predicts of each step of a program."""
+"""The predicted figures of each step of a program."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sums(NamedTuple):
-    """What an activation takes: its root mean square, and its profile as in :class:`Field`."""
+    """The input of an activation: its root mean square, and its profile as in :class:`Field`."""
 
     size: float
     profile: Array
 
     @classmethod
     def of(cls, expected: Expected | None) -> Sums | None:
-        """Those of a step; None where it has no activation, or they are not known or not finite."""
+        """Those of a step; None without an activation, and where they are unknown or not finite."""
         if expected is None or expected.sums is None:
             return None
         size = math.sqrt(expected.sums.mean_square)
@@ -58,16 +58,16 @@ class Sums(NamedTuple):
 
     @property
     def values(self) -> Array:
-        """The values at the nodes of a normal distribution."""
+        """The values at the nodes."""
         return self.size * self.profile
 
 
 class Predicted(NamedTuple):
     """Predictions of all steps.
 
-    ``left_out`` are the layers that take more memory than allowed. By the number of the step,
-    ``attended`` are the scores of attention, ``logits`` those of outputs, ``sums`` what
-    activations take, and ``routed`` the logits of routers.
+    ``left_out`` names the layers that take more memory than allowed. By the index of the step,
+    ``attended`` has the scores of attention, ``logits`` those of outputs, ``sums`` the inputs of
+    activations, and ``routed`` the logits of routers.
     """
 
     steps: list[Prediction]
@@ -79,4 +79,4 @@ class Predicted(NamedTuple):
 
 
 _SMALLEST = 1e-100
-"""Sizes below this, and above its inverse, have under- or overflowed."""
+"""The smallest size that did not underflow, and the inverse of the largest."""

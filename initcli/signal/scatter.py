@@ -1,4 +1,4 @@
-"""How much the mean square of a tensor differs between draws."""
+"""The variance of the mean square of a tensor between draws."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from initcli.types import Array
 def scatter(given: Field, batch: int) -> float:
     """The variance of log S over draws, for the mean square S of all entries of a batch.
 
-    Units are independent given what they are computed from, so it is the mean over pairs of
-    (E[x² x'²] / E[x²]² − 1) / units: 2 / units for one normal vector, 5 / units behind a ReLU
-    (Hanin and Nica 2020, arXiv:1812.05994). Averages over examples or positions that differ vary
-    less.
+    Units are independent given the inputs of the layer, so that it is the mean over pairs of
+    (E[x² x'²] / E[x²]² − 1) / units: 2 / units for one normal vector, 5 / units after a ReLU (Hanin
+    and Nica 2020, arXiv:1812.05994). Means over different examples or positions vary less.
     """
     return scatters(given, batch)[0]
 
@@ -50,6 +49,6 @@ def _squared(profile: bytes) -> tuple[float, Array]:
 
 
 def pair_shares(batch: int, positions: int) -> Array:
-    """The shares of one entry twice, and of the three kinds of pairs, in all pairs of a unit."""
+    """The fractions of all pairs of a unit: an entry with itself, and the three kinds of pairs."""
     inputs, places = (batch - 1) / batch, (positions - 1) / positions
     return np.array([1 / (batch * positions), inputs / positions, places / batch, inputs * places])

@@ -1,11 +1,12 @@
-"""Predictions from the distributions alone: fields forwards through a program, gradients back."""
+"""Predictions from distributions: fields forwards through a program, gradients backwards."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -21,20 +22,20 @@ from initcli.signal.moments import Moments, Weight, distribution_moments
 from initcli.signal.prediction import Predicted, Prediction, Sums
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
-    Attended,
     Batch,
     Context,
     Expected,
     Gradient,
     NoTheory,
     Pull,
-    Routed,
     rule_of,
 )
 from initcli.signal.sharing import shared
 from initcli.signal.ties import Ties, Ways
-from initcli.signal.typical import LogVar, Made
+from initcli.signal.typical import Call, LogVar, Made
 from initcli.types import CODES, NotComputable, Size
+
+T = TypeVar("T")
 
 
 def predictions(
@@ -43,34 +44,24 @@ def predictions(
     moments: Moments | None = None,
     inputs: Mapping[int, Field] | None = None,
 ) -> Predicted:
-    """What theory expects of the output of each step.
+    """Predict the figures of each step.
 
     Args:
         program: the steps.
-        measured: what was measured of tensors, by number.
+        measured: measured statistics by tensor, from which predictions continue.
         moments: of parameters; by default those of their distributions.
         inputs: fields of input tensors, by number; by default standard normal.
     """
     theory = Theory(program, moments or distribution_moments, measured)
     theory.begin(inputs)
-    pulls: list[Pull | None] = []
+    found: list[Expected | None] = []
     forwards: list[Prediction] = []
-    attended: dict[int, Attended] = {}
-    sums: dict[int, Sums] = {}
-    routed: dict[int, Routed] = {}
-    for index, step in enumerate(program.steps):
-        expected = theory.take(step)
-        if expected is not None and expected.attended is not None:
-            attended[index] = expected.attended
-        if expected is not None and expected.routed is not None:
-            routed[index] = expected.routed
-        if (taken := Sums.of(expected)) is not None:
-            sums[index] = taken
-        pulls.append(None if expected is None else expected.pull)
+    for step in program.steps:
+        found.append(expected := theory.take(step))
         theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
-    gradients = theory.gradients(pulls)
-    found = [
+    gradients = theory.gradients([each and each.pull for each in found])
+    steps = [
         msgspec.structs.replace(
             each,
             gradient_rms=_finite(gradient),
@@ -78,7 +69,19 @@ def predictions(
         )
         for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
-    return Predicted(found, tuple(theory.left_out), attended, theory.logits(), sums, routed)
+    return Predicted(
+        steps,
+        tuple(theory.left_out),
+        _known(each and each.attended for each in found),
+        theory.logits(),
+        _known(map(Sums.of, found)),
+        _known(each and each.routed for each in found),
+    )
+
+
+def _known(values: Iterable[T | None]) -> dict[int, T]:
+    """The values that are not None, by index."""
+    return {index: each for index, each in enumerate(values) if each is not None}
 
 
 class NoRoom(NoTheory):
@@ -88,13 +91,13 @@ class NoRoom(NoTheory):
 _NUMBER = 8
 """Bytes of a number."""
 _OF_INPUT = 10
-"""Numbers for each cell of an input."""
+"""Numbers for each cell of an input tensor."""
 _FOR_TIES = 8
-"""The part of the memory for what tensors have in common, in inverse."""
+"""The inverse of the fraction of the memory for cross moments."""
 
 
 class Theory:
-    """Takes fields through a program step by step, and gradients back."""
+    """Passes fields through a program step by step, and gradients backwards."""
 
     def __init__(
         self,
@@ -107,26 +110,26 @@ class Theory:
         self.measured = measured or {}
         self.fields: dict[int, Field] = {}
         self.changes: dict[int, float] = {}
-        """The mean square of a small change of each tensor, for one of 1 in the inputs."""
+        """The mean square of a small change of each tensor, for a change of 1 in the inputs."""
         self.chis: dict[int, float] = {}
         """χ of the steps with one input, by their first output."""
         self.kernels: dict[int, float | None] = {}
-        """The gradient RMS of kernels and tables, by the output of their step."""
+        """The gradient RMS of kernels and tables, by the first output of their step."""
         self.called_again = {step.name for step in program.steps if step.call}
         self.made: dict[int, Made] = {}
-        """What each step has made, by its first output."""
+        """The result of each step, by its first output."""
         self.shared = shared()
         self.allowed, self.held = room(), 0
-        """Bytes that may be held, and those that are."""
+        """The bytes that may be used, and those in use."""
         self.left_out: dict[str, None] = {}
-        """The layers that take more than is left of them."""
+        """The layers that need more memory than is left."""
         self.axes = first_axes(program)
         self.ties = Ties(program, self.fields, self._context, self.allowed // _FOR_TIES)
         self.ids = {each.tensor for each in program.inputs if each.num_tokens is not None}
-        """The tensors of whole numbers, which only tables take."""
+        """The tensors of integers, which only tables take."""
 
     def begin(self, inputs: Mapping[int, Field] | None = None) -> None:
-        """Set the fields of the inputs; those that are not given are standard normal."""
+        """Set the fields of the inputs; by default they are standard normal."""
         given = inputs or {}
         for each in self.program.inputs:
             if each.num_tokens is None:
@@ -140,7 +143,7 @@ class Theory:
                 self.changes[each.tensor] = 1.0
 
     def take(self, step: Step) -> Expected | None:
-        """Take the fields through a step; None where no theory covers it."""
+        """Pass the fields through a step; None where no theory covers it."""
         made, output = self._made(step), step.outputs[0]
         if made is not None:
             self.made[output] = made
@@ -155,7 +158,7 @@ class Theory:
         return None if made is None else self._guarded(step, made.expected)
 
     def expected(self, step: Step) -> Expected | None:
-        """What theory expects of a step that is not taken; None where it does not cover it."""
+        """The result of a step without taking it; None where no theory covers it."""
         made = self._made(step)
         return None if made is None else self._guarded(step, made.expected)
 
@@ -172,24 +175,25 @@ class Theory:
                     context = context._replace(common=partial(self.ties.common, step))
                 else:
                     self.ties.refuse_tied(step)
-                return self.shared.made(
-                    step.layer,
-                    context,
-                    inputs,
-                    [self._log_var(i, each) for i, each in zip(step.inputs, inputs, strict=True)],
+                pairs = zip(step.inputs, inputs, strict=True)
+                call = Call(
+                    layer=step.layer,
+                    context=context,
+                    inputs=inputs,
+                    log_vars=[self._log_var(i, each) for i, each in pairs],
                     batch=self.program.batch,
-                    is_mixing=any(len(parameter.shape) > 1 for parameter in step.parameters),
-                    afford=partial(self._afford, step, context),
+                    is_weighted=any(len(parameter.shape) > 1 for parameter in step.parameters),
                 )
+                return self.shared.made(call, afford=partial(self._afford, step, context))
         except Exception as error:
             _give_up(step, error)
             return None
 
     def _afford(self, step: Step, context: Context) -> int:
-        """Bytes that a step keeps.
+        """The bytes that a step keeps.
 
         Raises:
-            NoRoom: it takes more than are left.
+            NoRoom: it needs more than are left.
         """
         own = rule_of(step.layer).room(step.layer, context)
         if self.held + _NUMBER * own.most > self.allowed:
@@ -203,7 +207,7 @@ class Theory:
         return before or (0.0, 0.0)
 
     def _guarded(self, step: Step, expected: Expected) -> Expected:
-        """What is expected, with a pull that says in the log why it fails."""
+        """The result with a pullback that logs why it fails."""
 
         def pull(g: Gradient, *others: Gradient) -> Sequence[Gradient]:
             try:
@@ -235,14 +239,14 @@ class Theory:
         )
 
     def take_change(self, step: Step) -> None:
-        """Take a small change through a step: by its Jacobian's mean square, as gradients show."""
+        """Pass a small change through a step, by the mean square of its Jacobian."""
         output = step.outputs[0]
         made = self.made.get(output)
         field, shape = self.fields.get(output), self.program.shapes[output]
         if field is None or step.inputs == step.outputs:
             return
         if not self.ids.isdisjoint(step.inputs):
-            # Looking up another row changes the output as a whole.
+            # A lookup of another row changes all of the output.
             self.changes[output] = field.mean_square
             return
         if made is None:
@@ -270,10 +274,10 @@ class Theory:
 
     @np.errstate(all="ignore")
     def gradients(self, pulls: list[Pull | None]) -> list[float | None]:
-        """The gradient RMS of each step's output, for independent standard normal ones of results.
+        """The gradient RMS of each step's output, for standard normal gradients of the results.
 
         Args:
-            pulls: how gradients pass back through each step; None where that is not known.
+            pulls: the pullback of each step; None where it is not known.
         """
         gradients = {
             tensor: Gradient.even(np.ones(self._grid(tensor))) for tensor in self.program.results
@@ -308,7 +312,7 @@ class Theory:
                 continue
             self._take_kernel(step, g)
             for made in step.outputs:
-                gradients.pop(made, None)  # No step in front of this one takes them.
+                gradients.pop(made, None)  # No earlier step takes them.
             way = self.ties.passed(step, ways.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
@@ -321,7 +325,7 @@ class Theory:
         return sizes[::-1]
 
     def _take_kernel(self, step: Step, g: Gradient | None) -> None:
-        """Note the gradient of the kernel of a step, given that of its output."""
+        """Predict the gradient of the kernel of a step, given that of its output."""
         parameter, made = step.kernel, self.made.get(step.outputs[0])
         if g is None or parameter is None or made is None or step.name in self.called_again:
             return
@@ -331,7 +335,7 @@ class Theory:
             self.kernels[step.outputs[0]] = parameter.multiplier * math.sqrt(max(square, 0.0))
 
     def logits(self) -> dict[int, Logits]:
-        """The logits of each output that a layer makes, by the number of its step."""
+        """The logits of each output, by the index of its step."""
         found = {}
         for index, step in enumerate(self.program.steps):
             if step.outputs[0] not in self.program.results or step.inputs == step.outputs:
@@ -356,7 +360,7 @@ class Theory:
 
     @np.errstate(all="ignore")
     def prediction(self, step: Step) -> Prediction:
-        """The prediction of a step that was taken, but for its gradient."""
+        """The prediction of a step after :meth:`take`, without its gradient."""
         tensor = step.outputs[0]
         figures = self.made[tensor].figures
         change = self.changes.get(tensor)
@@ -365,7 +369,7 @@ class Theory:
             std=_finite(figures.std),
             correlation=_finite(figures.correlation),
             chi=_finite(self.chis.get(tensor)),
-            # Below 0 by rounding where two examples hardly differ.
+            # Negative by rounding where two examples hardly differ.
             sensitivity=None if change is None else _finite(math.sqrt(max(change, 0.0))),
         )
 
@@ -375,7 +379,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _give_up(step: Step, error: Exception) -> None:
-    """Log why a layer has no prediction, with a traceback where that is a failure of a rule."""
+    """Log why a layer has no prediction, with a traceback for unexpected errors."""
     is_expected = isinstance(error, NoTheory | NotComputable | ArithmeticError)
     _LOG.debug(
         "no prediction for '%s' (%s): %s: %s",

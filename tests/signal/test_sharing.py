@@ -52,9 +52,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     worked: list[str] = []
     plain = typical.made
 
-    def made(layer: Any, *arguments: Any, **options: Any) -> typical.Made:
-        worked.append(layer.type_name)
-        return plain(layer, *arguments, **options)
+    def made(call: typical.Call) -> typical.Made:
+        worked.append(call.layer.type_name)
+        return plain(call)
 
     monkeypatch.setattr(sharing, "made", made)
     return worked

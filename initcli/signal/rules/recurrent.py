@@ -27,16 +27,16 @@ from initcli.signal.rules.unrolling import Gate, Image, Memory, Steps, delayed, 
 from initcli.types import Array
 
 _OF_A_STEP = 5000
-"""Numbers that pass for each step: powers of correlations, and coefficients."""
+"""Temporary numbers for each step: powers of correlations, and coefficients."""
 _MAX_STEPS = 1024
-"""Every two steps have an entry, which is computed from all steps before them."""
+"""The largest number of steps; the work grows with its cube."""
 
 
 class Unrolled(NamedTuple):
-    """E[h h'] of the states, E[h] by step, and what takes E[g g'] of states to that of inputs.
+    """E[h h'] of the states, E[h] by step, and the pullback of E[g g'] from states to inputs.
 
-    Gradients count steps from the end. ``pull`` also takes E[g²] of the last carry, if there is
-    one; ``carry`` is E[c²] and E[c c'] of it, and ``carry_mean`` E[c].
+    Gradients count steps from the end. ``pull`` also takes E[g²] of the last carry, if any;
+    ``carry`` has its E[c²] and E[c c'], and ``carry_mean`` is E[c].
     """
 
     states: Array
@@ -47,7 +47,7 @@ class Unrolled(NamedTuple):
 
 
 class _RecurrentRule(Rule):
-    """The base of rules of recurrent layers, which say how a layer unrolls."""
+    """The base of rules of recurrent layers, which define how a layer is unrolled."""
 
     uses_initializers = True
 
@@ -80,7 +80,7 @@ class _RecurrentRule(Rule):
         if factors is None:
             unrolled = self.unrolled(layer, fed)
         elif 0 < layer.recurrent_dropout < 1:
-            raise NoTheory("dropout of a unit's own state")
+            raise NoTheory("dropout in a layer that starts as the identity")
         else:
             unrolled = _followed(fed, factors, self.cell(layer), layer.states)
 
@@ -141,15 +141,15 @@ def _alone(pairs: Array, mean: Array, units: int) -> Field:
 
 
 class _Fed(NamedTuple):
-    """What flows into the gates of each step, and how much of a state or gradient comes back."""
+    """The inputs of the gates at each step, and the factors of states and gradients."""
 
     inputs: Array
     again: Array
-    """Units times E[u²] of the recurrent weights, for one example and for two: (2, 1)."""
+    """The number of units times E[u²] of recurrent weights, for one example and two: (2, 1)."""
     to_state: float
     to_input: float
     biases: Sequence[Weight]
-    """Of each gate, by their order in the weights."""
+    """Of each gate, in the order of the weights."""
 
 
 def _fed(layer: Any, context: Context, given: Array) -> _Fed:
@@ -157,7 +157,7 @@ def _fed(layer: Any, context: Context, given: Array) -> _Fed:
     units, features = layer.units, context.sizes["kernel"][0]
     biases = _biases(layer, context)
     kept = [1 - rate if 0 < rate < 1 else 1.0 for rate in (layer.dropout, layer.recurrent_dropout)]
-    # A mask is the same at all steps of an example.
+    # All steps of an example have the same dropout mask.
     masks = np.array([[1 / kept[0]], [1.0]])[:, :, None]
     return _Fed(
         inputs=features * kernel.second * given * masks + biases[0].variance,
@@ -169,7 +169,7 @@ def _fed(layer: Any, context: Context, given: Array) -> _Fed:
 
 
 def _biases(layer: Any, context: Context) -> list[Weight]:
-    """The moments of the bias of each gate, which may be a sum of several."""
+    """The moments of the bias of each gate, which may be a sum of two."""
     bias, gates = context.weights.get("bias"), layer.gates
     if bias is None:
         return [Weight(0.0, 0.0)] * gates
@@ -283,7 +283,7 @@ class LSTMRule(_RecurrentRule):
 
 
 class GRURule(_RecurrentRule):
-    """h_t = u h_(t−1) + (1 − u) g, whose candidate g sees the state through a gate r."""
+    """h_t = u h_(t−1) + (1 − u) g, where the candidate g depends on r h_(t−1) with a gate r."""
 
     layers = (recurrent.GRU, recurrent.CuDNNGRU)
 
@@ -293,7 +293,7 @@ class GRURule(_RecurrentRule):
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
         update = Gate.of(layer.recurrent_activation, fed.biases[0].mean)
-        # The bias of the state is behind the reset gate.
+        # The reset gate multiplies the recurrent bias.
         behind = (layer.biases - 1) / layer.biases
         before = fed.biases[2].mean * (1 - behind * (1 - update.first(0.0)))
         squash = Gate.of(layer.activation, before)
@@ -315,7 +315,7 @@ class GRURule(_RecurrentRule):
             both = kept.row(t)
             left = 1 - memory.forget[t] - memory.forget[: t + 1] + both
             entered = left * candidates.row(t)
-            # One gate both keeps and enters: its variance comes off what crosses.
+            # The same gate forgets and enters: subtract its variance from the cross terms.
             share = (memory.forget[t] - both) / max(memory.forget[t] * memory.enter[t], TINY)
             h.fill(t, both * h.before(t) + entered + memory.cross(candidates.whole, t) * share)
 

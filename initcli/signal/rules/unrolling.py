@@ -18,7 +18,7 @@ from initcli.types import Array
 
 
 class Gate(NamedTuple):
-    """A function of normal numbers of that mean."""
+    """A function of normal variables with that mean."""
 
     function: Callable[[Array], Array]
     mean: float = 0.0
@@ -49,16 +49,16 @@ class Steps:
         self.whole = np.zeros((pairs, steps, steps))
 
     def fill(self, step: int, row: Array) -> None:
-        """Set all pairs of a step and those up to it: (pairs, step + 1)."""
+        """Set the moments of a step and all steps up to it: (pairs, step + 1)."""
         self.whole[:, step, : step + 1] = row
         self.whole[:, : step + 1, step] = row
 
     def row(self, step: int) -> Array:
-        """The pairs of a step and those up to it."""
+        """The moments of a step and all steps up to it."""
         return self.whole[:, step, : step + 1]
 
     def before(self, step: int) -> Array:
-        """The row of the step before, moved on by one step; 0 before the start."""
+        """The row of the previous step, shifted by one step; 0 before the start."""
         row = np.zeros((len(self.whole), step + 1))
         if step:
             row[:, 1:] = self.whole[:, step - 1, :step]
@@ -69,18 +69,18 @@ class Steps:
         return max(float(self.whole[0, step, step]), TINY)
 
     def correlations(self, step: int) -> Array:
-        """The correlations of a step with those up to it."""
+        """The correlations of a step with all steps up to it."""
         sizes = np.maximum(np.diagonal(self.whole[0])[: step + 1], TINY)
         correlations: Array = self.row(step) / np.sqrt(self.variance(step) * sizes)
         return correlations
 
     def backwards(self) -> Array:
-        """The pairs of one example, with steps counted from the end: (1, steps, steps)."""
+        """The moments of one example, with steps counted from the end: (1, steps, steps)."""
         return self.whole[:1, ::-1, ::-1]
 
 
 class Image(Steps):
-    """E[f(z) f(z')] at every two steps, for a gate f and normal numbers z."""
+    """E[f(z) f(z')] at every two steps, for a gate f and normal variables z."""
 
     def __init__(self, steps: int, gate: Gate) -> None:
         super().__init__(steps)
@@ -95,7 +95,7 @@ class Image(Steps):
 
 
 class Memory:
-    """A memory m_t = f_t m_(t−1) + e_t x_t, of a product whose factors are independent.
+    """A memory m_t = f_t m_(t−1) + e_t x_t, where e_t and x_t are independent.
 
     ``weights[t, s]`` is the expected factor of x_s in m_t.
     """
@@ -125,7 +125,7 @@ class Memory:
         return row
 
     def backwards(self, enter: Array) -> Memory:
-        """The memory's gradient, which comes back from later steps, counted from the end."""
+        """The memory of the gradient, which comes from later steps, counted from the end."""
         steps = len(self.forget)
         forget = np.append(0.0, self.forget[:0:-1])
         gradient = Memory(steps)
@@ -135,14 +135,14 @@ class Memory:
 
 
 def take_images(step: int, z: Steps, *images: Image, mean: float = 0.0) -> None:
-    """Set the row of a step in images of numbers z about a mean."""
+    """Set the row of a step in images of variables z with that mean."""
     rising = powers(np.clip(z.correlations(step), -1.0, 1.0))
     for each in images:
         each.take(step, z.variance(step), rising, mean)
 
 
 def delayed(matrix: Steps) -> Steps:
-    """The same pairs one step later; 0 at the start."""
+    """The same moments one step later; 0 at the start."""
     later = Steps(matrix.whole.shape[1], 1)
     later.whole[:, 1:, 1:] = matrix.whole[:1, :-1, :-1]
     return later

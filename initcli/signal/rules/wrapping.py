@@ -43,9 +43,7 @@ class TimeDistributedRule(Rule):
         )
         if isinstance(inner, normalization.BatchNormalization) and inner.trainable:
             if len(given.grid) != 1 or given.sizes is not None or inner.renorm:
-                raise NoTheory(
-                    "batch normalization of each image or step of a long sequence"
-                )
+                raise NoTheory("batch normalization of each image or step of a long sequence")
             return normalized_by_step(inner, inside, given)
         if not isinstance(inner, _ALIKE_AT_EVERY_STEP):
             raise NoTheory(f"{inner.type_name} at every step")
