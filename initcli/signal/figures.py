@@ -1,4 +1,4 @@
-"""A signal in figures: what was seen of each layer and tensor over the draws."""
+"""The figures of a signal: of each layer and tensor, over the draws."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from initcli.types import Size, texts
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """A figure over the draws."""
+    """Median and range of a figure over the draws."""
 
     median: Annotated[float, Meta(description="Median of the draws.", extra={"row": ""})]
     low: Annotated[float, Meta(description="Lowest of the draws.")]
@@ -31,7 +31,7 @@ class Spread(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread | None:
-        """The spread of some values, of which NaN counts as infinite; None without any."""
+        """The spread of values, where NaN counts as infinite; None without values."""
         if not values:
             return None
         numbers = [math.inf if math.isnan(value) else value for value in values]
@@ -39,7 +39,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 def median_of(numbers: Sequence[float]) -> float:
-    """The median; not a number where one of them is none, or the middle is of two infinities."""
+    """The median; NaN if a number is NaN, or the median is the mean of two infinities."""
     return math.nan if any(map(math.isnan, numbers)) else median(numbers)
 
 
@@ -71,7 +71,7 @@ class GradientSignal(msgspec.Struct, frozen=True):
 
 
 class LayerSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a layer: its (first) output as measured and as predicted."""
+    """One call of a layer: its (first) output, measured and predicted."""
 
     name: Annotated[str, Meta(description="Name of the layer.", extra={"row": "layer"})]
     type: Annotated[str, Meta(description="Type of the layer.")]
@@ -167,7 +167,7 @@ _LogitStd = Annotated[
 
 
 class HeadSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """How even one head of attention is, as measured."""
+    """Measured figures of one head of attention."""
 
     logit_std: _LogitStd
     entropy: Annotated[Spread | None, _OF_SOFTMAX]
@@ -175,9 +175,9 @@ class HeadSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """How even attention is in one call of a layer, as measured and as predicted.
+    """Figures of attention in one call of a layer, measured and predicted.
 
-    Rows of scores in which a query sees one key are left out.
+    Queries that see one key are left out.
     """
 
     layer: Annotated[str, Meta(description="Name of the layer.")]
@@ -200,7 +200,7 @@ class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
 
     def between(self, name: str) -> tuple[float, float] | None:
-        """The lowest and highest median of a figure over the heads; None without two of them."""
+        """The lowest and highest median of a figure over the heads; None for a single head."""
         spreads = [getattr(each, name) for each in self.by_head]
         medians = [each.median for each in spreads if each is not None]
         return (min(medians), max(medians)) if len(medians) > 1 else None
@@ -236,7 +236,7 @@ class RouterSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def call_figure(call: AttentionSignal | RouterSignal, name: str) -> float | None:
-    """One of the figures of a call, measured or else predicted."""
+    """A figure of a call, measured or else predicted."""
     measured: Spread | None = getattr(call, name)
     if measured is not None:
         return measured.median
@@ -245,17 +245,18 @@ def call_figure(call: AttentionSignal | RouterSignal, name: str) -> float | None
 
 
 class Signal(Displayed, frozen=True, kw_only=True):
-    """The signal through a model; with no draws, predictions alone.
+    """The signal through a model; without draws, predictions only.
 
-    ``layers`` has an entry for each step of ``program``. By the number of a tensor, ``input_rms``
-    is the root mean square of what flows in, where that is not standard normal; ``differences``
-    that of what differs between examples, in the inputs and the hidden tensors that all of the
-    signal passes; and ``dimensions`` the number of directions along which they differ, in the
-    inputs and the last of these tensors. By the number of a step, ``onsets`` is the largest
-    gradient of a time step divided by that of the last, and ``reaches`` the number of time steps
-    with a gradient of at least 1e-4 of the largest, for recurrent layers that end with their last
-    state. These four are empty where nothing was drawn. ``sums`` are what activations take, by the
-    number of the step, where that is predicted.
+    ``layers`` has an entry for each step of ``program``.
+
+    By tensor: ``input_rms`` is the root mean square of given inputs; ``differences`` is that of the
+    differences between examples, in the inputs and the hidden trunk of the graph; ``dimensions`` is
+    the number of directions of these differences, in the inputs and the last hidden tensor.
+
+    By the index of the step: ``onsets`` is the largest gradient of a time step divided by that of
+    the last, and ``reaches`` the number of time steps with at least 1e-4 of the largest gradient,
+    for recurrent layers that return their last state alone; ``sums`` is the predicted input of
+    activations.
     """
 
     model: Model
@@ -294,7 +295,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
 
     @property
     def residuals(self) -> tuple[ResidualScheme, ...]:
-        """How the branches of each residual stream are scaled."""
+        """The scheme of each residual stream."""
         return schemes(Graph(self.program))
 
     @property
@@ -304,7 +305,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
         return frozenset(s.name for s in self.program.steps if results.intersection(s.outputs))
 
     def matching(self, globs: Sequence[str]) -> Signal:
-        """The layers and tensors whose name a pattern matches, in which ``*`` is any text.
+        """Select the layers and tensors whose name matches a pattern, in which ``*`` is any text.
 
         Raises:
             NoSuchTensor: a pattern matches none.
@@ -329,5 +330,5 @@ class Signal(Displayed, frozen=True, kw_only=True):
 
     @property
     def model_layers(self) -> tuple[BuiltLayer, ...]:
-        """The layers in their places, those of networks within the model too."""
+        """All layers in order, including those of inner networks."""
         return tuple(leaves(self.model.layers))

@@ -12,9 +12,9 @@ from initcli.types import NotComputable
 
 
 def steps_using_masks(built: Program) -> list[Step]:
-    """The steps whose outputs the masks that reach them change.
+    """The steps whose outputs depend on masks.
 
-    Only which tensors have masks matters here: each mask is followed with a single entry.
+    Only the presence of masks matters here, so that each mask has a single entry.
     """
     steps: list[Step] = []
     masks: dict[int, Mask] = {}

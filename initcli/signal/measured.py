@@ -58,23 +58,22 @@ def measure_signal(
 ) -> Signal:
     """Pass a signal forwards and backwards through a model, as in training, and predict it.
 
-    Inputs are standard normal, or uniform whole numbers where a table looks them up. The gradients
-    of the results are standard normal, and 0 at steps that a mask hides, of which a loss sees
-    nothing. Draw k has the seed of the model plus k.
+    Inputs are standard normal, or uniform integers for a table. The gradients of the results are
+    standard normal, and 0 at masked steps. Draw k has the seed of the model plus k.
 
     Args:
-        model: what the signal passes through.
-        batch: examples; by default 64, or as many as fit in memory and a minute.
-        draws: how often to draw weights and inputs anew; by default 5, or as for the batch.
-        inputs: arrays by the name of the input; they stay the same in every draw.
+        model: the model.
+        batch: number of examples; by default 64, or what fits in memory and a minute.
+        draws: number of draws of weights and inputs; by default 5, or what fits.
+        inputs: arrays by the name of the input, which are the same in every draw.
         progress: called with the number of steps done, and of all steps.
         theory: whether to predict it as well.
-        plan: examples and draws, where :func:`planned` has said them already.
-        loss: the loss of outputs that no activation bounds, by default as the model says; that of
-            others follows from it.
+        plan: the result of :func:`planned`, if it is known.
+        loss: the loss of outputs whose activation does not decide it; by default that of the
+            model.
 
     Raises:
-        SignalError: the signal cannot pass a layer, the inputs do not fit, or it takes too much.
+        SignalError: a layer cannot be computed, the inputs do not fit, or it takes too much.
         TooLarge: a tensor cannot be held.
 
     >>> import initcli
@@ -117,7 +116,7 @@ def measure_signal(
 
 
 def predict_signal(model: Model, *, batch: int = BATCH, loss: Loss | None = None) -> Signal:
-    """Predict the signal from the distributions alone: nothing is drawn, whatever the model's size.
+    """Predict the signal from the distributions, without draws, for a model of any size.
 
     >>> import initcli
     >>> model = initcli.load("sample_configs/mlp_tanh_deep.yaml")
@@ -220,7 +219,7 @@ def _tensors(model: Model, taken: list[Draw]) -> Iterable[TensorSignal]:
 
 
 def _moments(parameter: Parameter) -> Weight | None:
-    """The moments of the distribution, or where nobody knows it of the values."""
+    """The moments of the distribution, or of the values if it is not known."""
     moments = distribution_moments(parameter)
     if moments is None:
         values = draw(parameter).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What measuring takes, and how many examples and draws fit in memory and time."""
+"""The number of examples and draws of a measurement that fit in memory and time."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from initcli.sources.load import computable
 from initcli.types import Array
 
 WANTED = ((64, 5), (32, 5), (16, 5), (8, 5), (4, 5), (4, 3), (2, 3), (2, 1), (1, 1))
-"""Examples and draws, the best first."""
+"""Examples and draws, in order of preference."""
 BATCH = WANTED[0][0]
-"""Examples of a prediction."""
+"""The number of examples of a prediction."""
 SECONDS = 60.0
-"""Time for all draws."""
+"""The largest time for all draws."""
 
 
 class NotAfforded(SignalError):
-    """A measurement that takes more than is allowed."""
+    """A measurement needs more memory or time than allowed."""
 
 
 class TooSlow(NotAfforded):
-    """A measurement that takes too much time."""
+    """A measurement needs more time than allowed."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to measure: the program for a number of examples, how often, and notes on it."""
+    """The program for a number of examples, the number of draws, and notes."""
 
     program: Program
     draws: int
@@ -49,19 +49,19 @@ def planned(
     wanted: Sequence[tuple[int, int]] = WANTED,
     steps: int = 0,
 ) -> Plan:
-    """The first of the wanted examples and draws that fit in memory and time.
+    """Choose the first numbers of examples and draws that fit in memory and time.
 
     Args:
-        model: what the signal passes through.
-        batch: examples, whatever time they take.
-        draws: draws, whatever time they take.
-        inputs: arrays by the name of the input, whose examples are taken.
-        seconds: time for all draws.
-        wanted: examples and draws, the best first.
-        steps: of training, which take time too.
+        model: the model.
+        batch: number of examples, for any time.
+        draws: number of draws, for any time.
+        inputs: arrays by the name of the input, which determine the number of examples.
+        seconds: the largest time for all draws.
+        wanted: examples and draws, in order of preference.
+        steps: number of steps of training.
 
     Raises:
-        NotAfforded: not even the last fits, and why.
+        NotAfforded: even the smallest numbers do not fit.
     """
     model = computable(model)
     lengths = [x.shape[0] for x in (inputs or {}).values() if x.ndim]
@@ -90,7 +90,7 @@ def planned(
 
 
 def _reduced(examples: int, count: int, better: tuple[int, int], full: Cost) -> str:
-    """Says what is measured in place of what would take too much."""
+    """The note that less is measured than preferred."""
     return (
         f"measured with a batch of {examples} and {_draws(count)}: {better[0]} examples and "
         f"{_draws(better[1])} would take {_time(full.seconds * better[1])} and "

@@ -53,7 +53,7 @@ class Figures(NamedTuple):
 
 
 class Made:
-    """What a step makes of its inputs: the field of a typical draw, and the log_vars about it."""
+    """The result of a step: the field of a typical draw, and Var[log S] of its mean square S."""
 
     def __init__(self, expected: Expected, log_var: LogVar | None, batch: int) -> None:
         self.expected, self.log_var, self.batch = expected, log_var, batch
