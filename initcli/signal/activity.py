@@ -16,10 +16,11 @@ from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph
 from initcli.signal.hermite import NODES, WEIGHTS
 from initcli.signal.moments import Weight, distribution_moments
-from initcli.signal.observing import near_bounds, output_bounds
+from initcli.signal.observing import Bounds, near_bounds, output_bounds
 from initcli.signal.prediction import Sums
 from initcli.signal.theory import Theory
 from initcli.signal.thresholds import DEAD, GONE, SATURATED, SHUT, SURE
+from initcli.types import Array
 
 
 class Shares(NamedTuple):
@@ -64,14 +65,10 @@ class Activity:
         if sums is None:
             return None
         with np.errstate(all="ignore"):
-            y = np.asarray(function.call(arrays, sums.values))
+            zeros = float(WEIGHTS @ (function.call(arrays, sums.values) == 0))
         bounds = output_bounds(layer)
-        return Shares(
-            index,
-            zeros=float(WEIGHTS @ (y == 0)) if rectifies else None,
-            dead=None,
-            saturated=None if bounds is None else float(WEIGHTS @ near_bounds(y, bounds)),
-        )
+        saturated = None if bounds is None else _saturated(function, bounds, sums.values)
+        return Shares(index, zeros if rectifies else None, None, saturated)
 
     def _entering(self, index: int) -> Shares | None:
         """The saturated fraction of the input of a gated state, if it is nearly all of it.
@@ -89,7 +86,7 @@ class Activity:
         if size is None or moments is None:
             return None
         sums = size * math.sqrt(kernel.shape[0] * moments.second) * NODES
-        share = float(WEIGHTS @ near_bounds(np.asarray(function.call(arrays, sums)), bounds))
+        share = _saturated(function, bounds, sums)
         return Shares(index, None, None, share, enters=True) if share > SHUT else None
 
     @cached_property
@@ -126,8 +123,7 @@ class Activity:
         bounds, function = output_bounds(layer), layer.last_activation
         if sums is None or bounds is None or function is None:
             return True
-        near = near_bounds(np.asarray(function.call(arrays, sums.values)), bounds)
-        return float(WEIGHTS @ near) <= SATURATED
+        return _saturated(function, bounds, sums.values) <= SATURATED
 
     def _makers(self, index: int) -> Sequence[Parameter]:
         """The parameters of the layer that computes the input of a step's activation."""
@@ -170,6 +166,12 @@ class Activity:
         for step in self.graph.steps[:index]:
             theory.take(step)
         return Sums.of(theory.expected(self.graph.steps[index]))
+
+
+def _saturated(function: Activation, bounds: Bounds, values: Array) -> float:
+    """The fraction of saturated entries, for input values at the nodes."""
+    with np.errstate(all="ignore"):
+        return float(WEIGHTS @ near_bounds(np.asarray(function.call(arrays, values)), bounds))
 
 
 def _rectifies(function: Activation) -> bool:

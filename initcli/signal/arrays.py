@@ -1,4 +1,4 @@
-"""The array namespace that layers compute in: NumPy as autograd wraps it, and a few functions more.
+"""The array namespace that layers compute in: NumPy as wrapped by autograd, with more functions.
 
 On plain arrays a function is NumPy's own; on autograd's boxes it is differentiated. Functions that
 autograd lacks are primitives here and in :mod:`initcli.signal.sliding`.
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
 
 
 def constant(x: Array) -> Array:
-    """The values of x, through which no gradient flows."""
+    """The values of x, without a gradient."""
     while (inside := getval(x)) is not x:
         x = inside
     return x
@@ -57,12 +57,12 @@ defvjp(erf, lambda ans, x: lambda g: g * ((2 / math.sqrt(math.pi)) * numpy.exp(-
 
 
 def concatenate(parts: Sequence[Array], axis: int = 0) -> Array:
-    """The parts one behind another along an axis."""
+    """Concatenate the parts along an axis."""
     return _concatenated(axis, *parts)
 
 
 def stack(parts: Sequence[Array], axis: int = 0) -> Array:
-    """The parts beside one another along a new axis."""
+    """Stack the parts along a new axis."""
     return concatenate([autograd.numpy.expand_dims(part, axis) for part in parts], axis)
 
 
@@ -72,7 +72,7 @@ def _concatenated(axis: int, *parts: Array) -> Array:
 
 
 def _concatenated_vjp(argnums: Sequence[int], ans: Array, args: Any, kwargs: Any) -> Any:
-    # autograd's own measures all parts again for each of them.
+    # autograd's own takes n² steps for n parts.
     axis, *parts = args
     ends = numpy.cumsum([part.shape[axis] for part in parts])[:-1]
 
@@ -106,9 +106,9 @@ defvjp(lookup, _lookup_vjp, None)
 
 @primitive
 def matmul_by_group(x: Array, kernels: Array, counts: Sequence[int]) -> Array:
-    """x · kernel of rows (rows, d), of which so many one after the other have the same kernel.
+    """x · kernel of rows (rows, d); ``counts`` rows in turn have one kernel.
 
-    Kernels are (groups, d, units), and the result (rows, units).
+    Kernels are (groups, d, units), and the result is (rows, units).
     """
     pairs = zip(_groups(x, counts), kernels, strict=True)
     return numpy.concatenate([part @ kernel for part, kernel in pairs])
@@ -139,8 +139,8 @@ defvjp(
 def attend(query: Array, key: Array, value: Array, seen: Array | None, drops_hidden: bool) -> Array:
     """Σ over the keys of softmax(q · k / √d) · v: (batch, …, heads, queries, features).
 
-    Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, all of
-    them if it is None; ``drops_hidden`` says whether a query that sees none gives 0 and no mean.
+    Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, by default
+    all; with ``drops_hidden`` the output of a query without keys is 0 instead of the mean.
     """
     shape = (*query.shape[:-1], value.shape[-1])
     out = numpy.empty(shape, numpy.result_type(query, key, value))
@@ -176,7 +176,7 @@ defvjp_argnums(attend, _attend_vjp)
 
 
 def _heads(query: Array, key: Array) -> Iterator[tuple[Any, ...]]:
-    """Heads of examples, as many at a time as have scores that fit in a processor's cache."""
+    """Blocks of examples and heads whose scores fit in a processor's cache."""
     batch, heads, scores = query.shape[0], query.shape[-3], query.shape[-2] * key.shape[-2]
     others = math.prod(query.shape[1:-3])
     width = max(1, min(heads, BLOCK // max(1, scores * others)))

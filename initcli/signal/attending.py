@@ -19,6 +19,7 @@ from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import Attended
 from initcli.signal.softmax import (
     QUANTILE_WEIGHTS,
+    VARIANCES,
     gamma_quantiles,
     largest_share,
     softmax_entropy,
@@ -29,8 +30,6 @@ SATURATED_SHARE = 0.9
 """The largest share above which a softmax is saturated: its slope p (1 − p) is below 0.09."""
 _MOST_SCORES = 1 << 17
 """The number of scores of a layer to measure in a draw, a few MiB."""
-_VARIANCES = np.geomspace(1e-4, 1e4, 49)
-"""Variances of scores: with smaller ones shares are even, with larger ones one key has all."""
 _NEVER_SATURATED = 0.1
 """The variance of scores below which less than one row in a million is saturated."""
 _KEYS = 12
@@ -198,10 +197,10 @@ def predicted_attention(attended: Attended) -> AttentionFigures | None:
 def _by_variance(counts: tuple[float, ...], variances: Array) -> tuple[Array, Array]:
     """Entropy and saturated fraction for each variance of the scores: (variances, counts)."""
     logs = np.log(np.maximum(variances, TINY))
-    places: Array = np.interp(logs, np.log(_VARIANCES), np.arange(len(_VARIANCES)))
+    places: Array = np.interp(logs, np.log(VARIANCES), np.arange(len(VARIANCES)))
     found = []
     for place in places:
-        low = min(int(place), len(_VARIANCES) - 2)
+        low = min(int(place), len(VARIANCES) - 2)
         share = place - low
         nodes = zip(_at_node(low, counts), _at_node(low + 1, counts), strict=True)
         found.append([(1 - share) * one + share * other for one, other in nodes])
@@ -212,7 +211,7 @@ def _by_variance(counts: tuple[float, ...], variances: Array) -> tuple[Array, Ar
 @cache
 def _at_node(index: int, counts: tuple[float, ...]) -> tuple[Array, Array]:
     """Entropy as a fraction of ln n, and saturated fraction, at one variance: (counts,)."""
-    n, std = np.array(counts), math.sqrt(_VARIANCES[index])
+    n, std = np.array(counts), math.sqrt(VARIANCES[index])
     is_spread = std * std >= _NEVER_SATURATED
     saturated = largest_share(std, n, SATURATED_SHARE) if is_spread else np.zeros(len(n))
     return softmax_entropy(std * NODES, n) / np.log(n), saturated

@@ -12,9 +12,9 @@ from initcli.layers.base import Layer
 from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.program import Step
+from initcli.signal.zeros import SCALES
 from initcli.types import CODES
 
-_SCALES = ("gamma", "scale")
 _LONGEST = 1000
 """The largest number of steps of a branch."""
 _MOST_INPUTS = 8
@@ -53,7 +53,9 @@ class Branch(NamedTuple):
     @property
     def is_zero(self) -> bool:
         """Whether it starts at 0."""
-        return self.factor == 0 or (bool(self.last) and all(map(_is_zero, self.last)))
+        return self.factor == 0 or (
+            bool(self.last) and all(constant(each.parameter) == 0 for each in self.last)
+        )
 
 
 def branches(graph: Graph) -> list[Branch]:
@@ -225,7 +227,7 @@ def _end(graph: Graph, tensor: int, inside: set[int]) -> _End:
         if role == "normalizes" or isinstance(
             step.layer, applications.LayerScale | applications.Scale
         ):
-            own = next((p for p in step.parameters if p.name in _SCALES), None)
+            own = next((p for p in step.parameters if p.name in SCALES), None)
             value = 1.0 if own is None else constant(own)
             if value is None:
                 break
@@ -267,7 +269,3 @@ def _is_kernel(parameter: Parameter) -> bool:
     if parameter.contracts is None:
         return parameter.argument == "kernel_initializer"
     return bool(parameter.contracts) and parameter.dtype not in CODES
-
-
-def _is_zero(kernel: Kernel) -> bool:
-    return constant(kernel.parameter) == 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from itertools import count
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -175,6 +176,11 @@ def _beside(second: Array) -> Array:
     sizes = np.sqrt(second)
     relative: Array = np.maximum(sizes.mean(), TINY) / np.maximum(sizes, TINY)
     return relative
+
+
+def moments_of(grid: Size, same: Any, examples: Any, places: Any, both: Any) -> Array:
+    """E[x²] and E[x x'] of the three kinds of pairs: (4, positions…)."""
+    return np.stack([np.broadcast_to(each, grid) for each in (same, examples, places, both)])
 
 
 def normal(moments: Array, means: Array, units: int, lags: Array | None = None) -> Field:

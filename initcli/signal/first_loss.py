@@ -85,7 +85,7 @@ def first_losses(
     """
     found = []
     for index, step in enumerate(program.steps):
-        if not step.outputs or step.outputs[0] not in program.results:
+        if step.outputs[0] not in program.results:
             continue
         shape = program.shapes[step.outputs[0]]
         loss = loss_of(step, shape, chosen)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from initcli.signal.field import Field, latent_correlations
+from initcli.signal.field import Field, latent_correlations, moments_of
 from initcli.signal.hermite import NODES, TINY, WEIGHTS, hermite_basis, products
 from initcli.types import Array, Size
 
@@ -77,16 +77,12 @@ class Gradient(msgspec.Struct, frozen=True):
     @classmethod
     def even(cls, second: Array) -> Gradient:
         """A gradient with that E[g²], independent between positions and examples."""
-        moments = np.zeros((4, *second.shape))
-        moments[0] = second
-        return cls(moments)
+        return cls.within(second, 0.0)
 
     @classmethod
-    def within(cls, second: Array, places: Array, lags: Array | None = None) -> Gradient:
+    def within(cls, second: Array, places: Array | float, lags: Array | None = None) -> Gradient:
         """A gradient with that E[g²] and E[g g'] of two positions, independent between examples."""
-        moments = np.zeros((4, *second.shape))
-        moments[0], moments[2] = second, places
-        return cls(moments, lags=lags)
+        return cls(moments_of(second.shape, second, 0.0, places, 0.0), lags=lags)
 
     @property
     def grid(self) -> Size:

@@ -7,7 +7,7 @@ import math
 import msgspec
 import numpy as np
 
-from initcli.signal.field import Field, field, normal
+from initcli.signal.field import Field, field, moments_of, normal
 from initcli.signal.grid import cell_means, cells, coarse
 from initcli.signal.hermite import RANKS
 from initcli.signal.program import Program
@@ -17,9 +17,7 @@ from initcli.types import Array, Size
 
 def standard(grid: Size, units: int) -> Field:
     """Independent standard normal entries."""
-    moments = np.zeros((4, *grid))
-    moments[0] = 1.0
-    return field(moments, units)
+    return field(moments_of(grid, 1.0, 0.0, 0.0, 0.0), units)
 
 
 def observed(x: Array, axis: int = -1) -> Field:
@@ -86,10 +84,9 @@ def alike(shape: Size, axes: Axes = (-1,)) -> Field:
 def from_measured(shape: Size, axes: Axes, measured: Measured) -> Field:
     """Normal entries with the measured statistics."""
     given = alike(shape, axes)
-    second = measured.std**2 + measured.mean**2
-    moments = np.empty((4, *given.grid))
-    moments[0] = second
-    moments[1] = second * (measured.correlation or 0.0)
-    moments[2:] = measured.mean**2
+    square = measured.mean**2
+    second = measured.std**2 + square
+    inputs = second * (measured.correlation or 0.0)
+    moments = moments_of(given.grid, second, inputs, square, square)
     made = normal(moments, np.full(given.grid, measured.mean), given.units)
     return msgspec.structs.replace(made, axes=given.axes, sizes=given.sizes)

@@ -306,24 +306,26 @@ class Judgment:
 
         It is the first of several steps with nearly the same factor.
         """
-        sign = 1 if ratio > 1 else -1
-        logs = {index: sign * self._log_factor(index) for index in steps}
+        logs = self._log_factors(steps, ratio)
         largest = max(logs.values())
         first = next(index for index in steps if logs[index] > largest - 0.2)
-        return first, math.exp(sign * logs[first])
+        return first, math.exp(logs[first] if ratio > 1 else -logs[first])
 
     def is_by_one(self, steps: Sequence[int], ratio: float) -> bool:
         """Whether one of several steps causes nearly all of a ratio."""
         if not 0 < ratio < math.inf or len(steps) < 2:
             return False
-        sign = 1 if ratio > 1 else -1
-        logs = {index: sign * self._log_factor(index) for index in steps}
+        logs = self._log_factors(steps, ratio)
         largest = max(logs.values())
-        if any(
-            self.graph.steps[i].layer.acts_as() == "recurs" for i in steps if logs[i] == largest
-        ):
+        roles = (self.graph.steps[i].layer.acts_as() for i in steps if logs[i] == largest)
+        if "recurs" in roles:
             return False  # Its time steps multiply.
         return abs(math.log(ratio)) - largest < math.log(10)
+
+    def _log_factors(self, steps: Sequence[int], ratio: float) -> dict[int, float]:
+        """Logarithm of the factor of each step, positive in the direction of a ratio."""
+        sign = 1 if ratio > 1 else -1
+        return {index: sign * self._log_factor(index) for index in steps}
 
     def _log_factor(self, index: int) -> float:
         """Logarithm of the factor by which a step and its activation change the signal's size."""

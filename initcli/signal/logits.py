@@ -12,14 +12,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from initcli.activations import Activation, LogSoftmax, Sigmoid, Softmax
 from initcli.layers import convolution, core, einsum
 from initcli.layers.activation import Softmax as SoftmaxLayer
 from initcli.layers.embedding import ReversibleEmbedding
 from initcli.layers.wrappers import TimeDistributed
-from initcli.signal.field import Field, field
+from initcli.signal.field import Field, field, moments_of
 from initcli.signal.hermite import NODES, WEIGHTS
 from initcli.signal.moments import Weight
 from initcli.signal.program import Program, Step
@@ -184,8 +182,8 @@ def _own(layer: ReversibleEmbedding, known: Context, given: Field, common: float
     # Compared to other rows, terms e² also vary, with Var[e²] / E[e²]² = κ − 1.
     variance = width * (table.variance * given.mean_square + (table.kurtosis - 2) * common**2)
     values = mean + math.sqrt(max(variance, 0.0)) * NODES
-    moments = np.full((4, *given.grid), mean**2)
-    moments[0] += variance
+    square = mean**2
+    moments = moments_of(given.grid, square + variance, square, square, square)
     return capped(layer, field(moments, 1, values)).output
 
 

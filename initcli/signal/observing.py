@@ -10,6 +10,8 @@ from initcli.layers import Layer
 from initcli.layers.activation import ReLU
 from initcli.types import Array
 
+Bounds = tuple[float | None, float | None]
+"""The lower and upper bound of an activation, where it has one."""
 _BLOCK = 1 << 18
 """Entries that are processed at once."""
 _NEAR = 0.01
@@ -102,16 +104,16 @@ def _dead(layer: Layer, y: Array) -> float:
     return 1 - float(np.mean(np.any(y != 0, axes)))
 
 
-def output_bounds(layer: Layer) -> tuple[float | None, float | None] | None:
+def output_bounds(layer: Layer) -> Bounds | None:
     """The bounds of the layer's activation; None where it has none."""
     activation = layer if isinstance(layer, ReLU) else getattr(layer, "activation", None)
-    bounds: tuple[float | None, float | None] = getattr(activation, "bounds", (None, None))
+    bounds: Bounds = getattr(activation, "bounds", (None, None))
     if getattr(activation, "max_value", None) is not None:
         bounds = (None, activation.max_value)  # type: ignore[union-attr]
     return None if bounds == (None, None) else bounds
 
 
-def near_bounds(y: Array, bounds: tuple[float | None, float | None]) -> Array:
+def near_bounds(y: Array, bounds: Bounds) -> Array:
     """Which entries are within a hundredth of the range of a bound."""
     low, high = bounds
     margin = _NEAR * ((high or 0.0) - (low or 0.0))

@@ -1,7 +1,7 @@
-"""How evenly routers spread tokens over experts at the start, measured and predicted.
+"""How evenly routers distribute tokens over experts at the start, measured and predicted.
 
-A router prefers some experts for all tokens where tokens have much in common, as the logits of
-these have: such experts get most tokens until a balancing loss or bias works (Shazeer et al. 2017,
+If tokens are correlated, so are their logits, and a router prefers the same experts for all tokens.
+These get most tokens until a balancing loss or bias has an effect (Shazeer et al. 2017,
 arXiv:1701.06538, section 4).
 """
 
@@ -21,9 +21,9 @@ from initcli.signal.rules.base import Routed
 from initcli.types import Array
 
 _MOST_EXAMPLES, _MOST_POSITIONS = 32, 64
-"""Tokens that are drawn for a prediction. More change the loads of the experts by little."""
+"""The largest number of tokens to draw for a prediction."""
 _LOGITS = 1 << 20
-"""Logits that are drawn for a prediction, in 16 draws or more."""
+"""The number of logits to draw for a prediction, in at least 16 draws."""
 
 
 def router_signals(
@@ -35,8 +35,8 @@ def router_signals(
 
     Args:
         program: the calls.
-        measured: figures of the draws, by the number of the step.
-        routed: correlations of logits of theory, by the number of the step.
+        measured: figures of the draws, by the index of the step.
+        routed: predicted correlations of logits, by the index of the step.
     """
     found = []
     for index, step in enumerate(program.steps):
@@ -92,10 +92,10 @@ def _figures(chosen: Array, experts: int) -> RouterFigures:
 def _predicted(
     experts: int, top_k: int, examples: int, positions: int, correlations: Routed
 ) -> RouterFigures:
-    """The figures of normal logits that are independent between experts, by draws.
+    """The figures of normal logits that are independent between experts, by simulation.
 
-    A logit adds up parts of all tokens, of its position, of its example, and its own. Experts with
-    larger kernels have larger ones.
+    A logit is the sum of a part of all tokens, one of its position, one of its example, and one of
+    the token. Experts with larger kernels have larger logits.
     """
     shared = max(correlations.both, 0.0)
     of_position = max(correlations.examples - shared, 0.0)

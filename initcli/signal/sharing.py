@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from hashlib import blake2b
 
 import msgspec
+import numpy as np
 
 from initcli import limits
 from initcli.initializers import Initializer
@@ -106,25 +107,19 @@ class Shared:
         return known[1]
 
     def _content(self, given: Field) -> Hashable:
-        arrays = (given.profile, given.second, given.ratios, given.lags, given.near)
-        known = [each for each in arrays if each is not None]
-        self._bytes += sum(each.nbytes for each in known) + _OVERHEAD
-        digest = blake2b(digest_size=16)
-        for each in known:
-            digest.update(each.tobytes())
-        return (
-            digest.digest(),
-            given.grid,
-            given.units,
-            given.pinned,
-            given.lags is None,
-            given.near is None,
-            given.steady,
-            given.axes,
-            given.entangled,
-            given.sizes,
-            tuple(self._number(each) for each in given.parts or ()),
-        )
+        digest, rest = blake2b(digest_size=16), list[Hashable]()
+        for name in Field.__struct_fields__:
+            value = getattr(given, name)
+            if isinstance(value, np.ndarray):
+                digest.update(value.tobytes())
+                self._bytes += value.nbytes
+                rest.append(value.shape)
+            elif name == "parts":
+                rest.append(tuple(map(self._number, value or ())))
+            elif name != "latent":
+                rest.append(value)
+        self._bytes += _OVERHEAD
+        return digest.digest(), tuple(rest)
 
     def _common(self, layer: Layer, context: Context, given: Sequence[Field]) -> Hashable:
         """The cross moments of two inputs, for rules that use them.

@@ -20,17 +20,17 @@ from initcli.types import Array
 BLOCK = 1 << 18
 """Entries that are computed at once."""
 _GATHERED = 4
-"""Channels of a group up to which entries are gathered before they are multiplied."""
+"""The largest number of channels of a group for which entries are gathered into a matrix."""
 _PLACES = 128
-"""Places of a window up to which they are."""
+"""The largest number of places of a window for which they are gathered."""
 _FEW = 8
-"""Entries of a window up to which its largest is searched one by one."""
+"""The largest number of entries of a window whose maximum is computed one by one."""
 
 
 class Window(NamedTuple):
-    """How a window slides: strides, dilation, and padding at both ends of an axis.
+    """A sliding window: strides, dilation, and padding at both ends of each axis.
 
-    A negative padding cuts entries off. Each of ``groups`` of channels has its own filters.
+    A negative padding removes entries. Each of ``groups`` of channels has its own filters.
     """
 
     strides: tuple[int, ...]
@@ -48,21 +48,21 @@ class Window(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """The places of a window that ever meet an entry, and how those alone slide."""
+    """The places of a window that are ever inside the array, and the window of these places."""
 
     cuts: tuple[slice, ...]
     window: Window
 
     @property
     def size(self) -> tuple[int, ...]:
-        """How many places there are along each axis."""
+        """The number of places along each axis."""
         return tuple(cut.stop - cut.start for cut in self.cuts)
 
 
 def reach(sizes: tuple[int, ...], size: tuple[int, ...], window: Window) -> Reach:
-    """The part of a window of that size that ever meets an entry of axes of those sizes.
+    """The part of a window that is ever inside an array with those sizes.
 
-    Other places are in the padding wherever the window stands, and do not count in a sum.
+    Other places are always in the padding, and contribute nothing to a sum.
     """
     cuts, dilations, paddings = [], [], []
     axes = zip(sizes, size, window.strides, window.dilation, window.padding, strict=True)
@@ -72,7 +72,7 @@ def reach(sizes: tuple[int, ...], size: tuple[int, ...], window: Window) -> Reac
         last = min((n - 1 + before) // d, k - 1)
         start, extent = before - first * d, d * (last - first) + 1
         if last < first:
-            # Every place is in the padding: keep one there.
+            # Every place is in the padding: keep one.
             last, start, extent = first, moved + 1, 1
         cuts.append(slice(first, last + 1))
         dilations.append(d if last > first else 1)
@@ -161,7 +161,7 @@ def largest(x: Array, size: tuple[int, ...], window: Window) -> Array:
     """The largest entry of each window, without dilation: (batch, *out, channels)."""
     inner = reach(x.shape[1:-1], size, window)
     out = _out(x.shape[1:-1], size, window)
-    # From the last axis to the first, so that of equal entries the first in memory is taken.
+    # From the last axis to the first, so that the first of equal entries in memory is chosen.
     for axis in reversed(range(len(size))):
         slid = inner.size[axis], inner.window.strides[axis], inner.window.padding[axis], out[axis]
         x = _largest(x, axis + 1, *slid)
@@ -205,12 +205,12 @@ defvjp(_largest, _largest_vjp, None, None, None, None, None)
 
 
 def _along(axis: int, start: int, length: int, step: int = 1) -> tuple[slice, ...]:
-    """A range of an axis, of all others everything."""
+    """A slice of one axis, and all of the other axes."""
     return (*(slice(None),) * axis, slice(start, start + length, step))
 
 
 def _extended(x: Array, axis: int, padding: tuple[int, int], value: float = -numpy.inf) -> Array:
-    """The array with that axis padded; a negative padding cuts it."""
+    """The array with that axis padded; a negative padding removes entries."""
     before, after = padding
     x = x[_along(axis, max(-before, 0), x.shape[axis] - max(-before, 0) - max(-after, 0))]
     if before <= 0 and after <= 0:
@@ -233,7 +233,7 @@ def _over_windows(
 ) -> _Parts:
     """Combine the k entries of each window along an axis, in order.
 
-    Where they are many, windows of twice the width are made of two; the last two may overlap.
+    For many entries, windows are repeatedly combined to twice the width; the last two may overlap.
     """
 
     def taken(start: int, length: int, step: int = 1) -> _Parts:
@@ -268,7 +268,7 @@ def _mixed(x: Array, weights: Array, groups: int) -> Array:
 
 
 def _rows(y: Array, width: int) -> Iterator[slice]:
-    """As many examples at a time as fit in a processor's cache with ``width`` entries each place.
+    """Blocks of examples that fit in a processor's cache, with ``width`` entries for each place.
 
     y is (batch, *places, channels).
     """
@@ -277,9 +277,9 @@ def _rows(y: Array, width: int) -> Iterator[slice]:
 
 
 def _gathers(sizes: Sequence[int], shape: Sequence[int], window: Window) -> bool:
-    """Whether one product of gathered entries costs less than one for each place of the window.
+    """Whether one product of gathered entries is faster than one for each place of the window.
 
-    With few channels the latter moves every output many times for little. Padding must be small.
+    This is the case for few channels and a small padding.
     """
     *size, depth, _ = shape
     padded = math.prod(
@@ -290,7 +290,7 @@ def _gathers(sizes: Sequence[int], shape: Sequence[int], window: Window) -> bool
 
 
 def _gathered(x: Array, size: Sequence[int], window: Window, out: tuple[int, ...]) -> Array:
-    """The entries that each window meets, 0 in the padding: (batch, *out, places · channels)."""
+    """The entries of each window, 0 in the padding: (batch, *out, places · channels)."""
     batch, channels = x.shape[0], x.shape[-1]
     taken = numpy.zeros((batch, *out, *size, channels), x.dtype)
     for place, here, there in _meetings(x.shape[1:-1], size, window, out):
@@ -302,14 +302,14 @@ def _gathered(x: Array, size: Sequence[int], window: Window, out: tuple[int, ...
 def _meetings(
     sizes: Sequence[int], size: Sequence[int], window: Window, out: Sequence[int]
 ) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
-    """The places of a window that ever meet an entry, with the entries and the outputs that meet.
+    """The places of a window that are ever inside the array, with their entries and outputs.
 
     Entries in the padding are left out.
     """
     axes = list(zip(sizes, window.strides, window.dilation, window.padding, out, strict=True))
     ranges = []
     for k, (n, s, d, (before, _), m) in zip(size, axes, strict=True):
-        # Entry n − 1 is met first by the last output, and entry 0 last by the first one.
+        # The last output has the first place of entry n − 1, the first output the last of entry 0.
         first, last = -(((m - 1) * s - before) // d), (n - 1 + before) // d
         ranges.append(range(max(first, 0), min(last, k - 1) + 1))
     for place in product(*ranges):

@@ -15,6 +15,8 @@ from initcli.types import Array
 
 _COARSE, _FINE = slice(2, None, 5), slice(None, None, 2)
 """Nodes for moments, and for the entropy and the largest share, which need more of them."""
+VARIANCES = np.geomspace(1e-4, 1e4, 49)
+"""Variances of scores: with smaller ones shares are even, with larger ones one key has all."""
 _EULER = 0.5772156649015329
 _TERMS = 12
 """Terms of the inversion of a Laplace transform; with more, cancellation loses digits."""

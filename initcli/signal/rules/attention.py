@@ -20,7 +20,7 @@ from initcli.signal.joint import multiplied
 from initcli.signal.rules.base import Attended, Context, Expected, Gradient, NoTheory, Room, Rule
 from initcli.signal.rules.entries import activated
 from initcli.signal.rules.sums import connected
-from initcli.signal.softmax import QUANTILE_WEIGHTS, gamma_quantiles, softmax_moments
+from initcli.signal.softmax import QUANTILE_WEIGHTS, VARIANCES, gamma_quantiles, softmax_moments
 from initcli.types import Array
 
 _MAX_STEPS = 2 * 10**6
@@ -285,8 +285,8 @@ def _squares(variance: float, seen: Array, uneven: float) -> Array:
     """
     counts = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
     variances = variance * gamma_quantiles(uneven)
-    logs = np.log(np.clip(variances, _VARIANCES[0], _VARIANCES[-1]))
-    rows = [np.exp(np.interp(logs, np.log(_VARIANCES), row)) for row in _log_squares(*counts)]
+    logs = np.log(np.clip(variances, VARIANCES[0], VARIANCES[-1]))
+    rows = [np.exp(np.interp(logs, np.log(VARIANCES), row)) for row in _log_squares(*counts)]
     table = np.log(np.array(rows) @ QUANTILE_WEIGHTS)
     squares: Array = np.exp(np.interp(np.log(seen), np.log(counts), table))
     return squares
@@ -296,9 +296,5 @@ def _squares(variance: float, seen: Array, uneven: float) -> Array:
 def _log_squares(*counts: float) -> Array:
     """log E[Σ a²] for numbers of keys and each of the variances: (counts, variances)."""
     n = np.array(counts)
-    squares = [n * softmax_moments(math.sqrt(each) * NODES, n, 2) for each in _VARIANCES]
+    squares = [n * softmax_moments(math.sqrt(each) * NODES, n, 2) for each in VARIANCES]
     return np.log(np.transpose(squares))
-
-
-_VARIANCES = np.geomspace(1e-4, 1e4, 49)
-"""Variances of scores: with smaller ones shares are even, with larger ones one key has all."""

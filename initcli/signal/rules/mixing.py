@@ -11,7 +11,7 @@ import numpy as np
 from initcli.layers import convolution, core, einsum, embedding, local
 from initcli.layers.spatial import ends, spread_ends
 from initcli.signal import arrays
-from initcli.signal.field import Field, field, mean_products, normal
+from initcli.signal.field import Field, field, mean_products, moments_of, normal
 from initcli.signal.grid import cell_means, cells
 from initcli.signal.hermite import NODES, WEIGHTS, profile_of, with_mean
 from initcli.signal.joint import cross_moments
@@ -195,13 +195,11 @@ class TableRule(Rule):
                 tied = _tied(linear.output, context.tied, layer.output_dim)
                 linear = linear._replace(output=tied)
             return linear.then(lambda y: capped(layer, y))
-        moments = np.empty((4, *cells(context.inputs[0][1:])))
-        moments[0] = table.second
+        grid, share = cells(context.inputs[0][1:]), 1 / layer.input_dim
         # Two entries come from the same row with probability 1 / input_dim.
-        moments[1:] = table.mean**2 + table.variance / layer.input_dim
-        output = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
-
-        share = 1 / layer.input_dim
+        pair = table.mean**2 + table.variance / layer.input_dim
+        moments = moments_of(grid, table.second, pair, pair, pair)
+        output = normal(moments, np.full(grid, table.mean), layer.output_dim)
 
         def gradient(g: Gradient, batch: Batch) -> float:
             # A row gets this fraction of the positions, and its square of the pairs.
@@ -248,10 +246,9 @@ class PositionEmbeddingRule(Rule):
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         table = context.weights["embeddings"]
-        moments = np.empty((4, *cells(context.inputs[0][1:-1])))
-        moments[0] = moments[1] = table.second
-        moments[2] = moments[3] = table.mean**2
-        output = normal(moments, np.full(moments.shape[1:], table.mean), context.inputs[0][-1])
+        grid, square = cells(context.inputs[0][1:-1]), table.mean**2
+        moments = moments_of(grid, table.second, table.second, square, square)
+        output = normal(moments, np.full(grid, table.mean), context.inputs[0][-1])
         rows: int = layer.sequence_length
 
         def gradient(g: Gradient, batch: Batch) -> float:

@@ -15,6 +15,7 @@ from initcli.signal.field import (
     by_position,
     field,
     latent_correlations,
+    moments_of,
     near_correlation,
     next_sizes,
     normal,
@@ -269,7 +270,7 @@ def averaged_over_all(given: Field, after: Size) -> Expected:
     same, inputs, places, both = given.moments.reshape(4, -1).mean(1)
     first = same / n + (1 - 1 / n) * places
     second = inputs / n + (1 - 1 / n) * both
-    moments = np.array([first, second, first, second]).reshape(4, *after)
+    moments = moments_of(after, first, second, first, second)
 
     def pull(g: Gradient) -> list[Gradient]:
         levels = np.tile(g.moments.reshape(4, -1).mean(1)[:2] / n**2, 2)

@@ -12,7 +12,7 @@ import numpy as np
 from initcli.layers import preprocessing, reshaping
 from initcli.layers.base import per_axis
 from initcli.signal import arrays
-from initcli.signal.field import Field, field
+from initcli.signal.field import Field, field, moments_of
 from initcli.signal.grid import cells, coarse
 from initcli.signal.rules.base import (
     Context,
@@ -160,8 +160,7 @@ class RepeatVectorRule(Rule):
 
     def expected(self, layer: reshaping.RepeatVector, context: Context, given: Field) -> Expected:
         same, inputs = (float(each.mean()) for each in given.moments[:2])
-        moments = np.empty((4, *cells((layer.n,))))
-        moments[::2], moments[1::2] = same, inputs
+        moments = moments_of(cells((layer.n,)), same, inputs, same, inputs)
         output = field(moments, given.units, given.profile, pinned=given.pinned)
         return Expected(output, lambda g: [g.folded((), layer.n)])
 
