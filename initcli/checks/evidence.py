@@ -21,7 +21,8 @@ from initcli.signal.figures import FirstLoss, Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment
 from initcli.signal.measured import measure_signal, predict_signal
-from initcli.signal.planning import BATCH, NotAfforded, Plan, TooSlow, notes_of_left_out, planned
+from initcli.signal.notes import notes_of_left_out
+from initcli.signal.planning import BATCH, NotAfforded, Plan, TooSlow, planned
 from initcli.signal.program import program
 from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 

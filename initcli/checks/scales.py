@@ -13,9 +13,10 @@ from initcli.checks.fans import wiring
 from initcli.layers import convolution, core, einsum
 from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
+from initcli.signal.initial_fields import alike
+from initcli.signal.moments import Weight, distribution_moments
 from initcli.signal.program import Step
-from initcli.signal.rules.base import Weight
-from initcli.signal.theory import Theory, alike, distribution_moments
+from initcli.signal.theory import Theory
 from initcli.sources.variations import KERNELS
 
 _UNSTABLE = math.log(100)

@@ -1,4 +1,4 @@
-"""Layer-sequential unit variance: kernels scaled on a batch, one layer after the other."""
+"""Layer-sequential unit variance: kernels are scaled on a batch, layer by layer."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from initcli.layers import convolution, core, einsum
 from initcli.model import Model, with_parameters
 from initcli.parameter import Parameter
 from initcli.signal.cost import weights_room
-from initcli.signal.inputs import drawn_input, fitting_inputs
+from initcli.signal.inputs import drawn_inputs, fitting_inputs
 from initcli.signal.passes import Pass, computed_step, drawn_values, flow_of, forwards
 from initcli.signal.planning import planned
 from initcli.signal.program import Step
 from initcli.types import Array
 
 _TOLERANCE = 0.01
-"""Distance of a variance from 1 that is left."""
+"""The largest accepted distance of a variance from 1."""
 _MOST = 10
-"""Times that a kernel is scaled, as a bias has a part in the variance."""
+"""The largest number of times to scale a kernel: a bias also contributes to the variance."""
 
 
 def lsuv(
@@ -30,17 +30,17 @@ def lsuv(
 ) -> Model:
     """Scale the kernel of each dense layer and convolution so that its sums have variance 1.
 
-    Layer by layer in the order of computation, on one batch, before the activation (Mishkin &
-    Matas 2015, arXiv:1511.06422, algorithm 1, which begins with orthogonal kernels). Kernels whose
-    layer makes one number for all inputs stay as they are.
+    Layers are scaled in the order of computation, on one batch, before the activation (Mishkin &
+    Matas 2015, arXiv:1511.06422, algorithm 1, which begins with orthogonal kernels). A kernel is
+    unchanged if its sums are the same for all inputs.
 
     Args:
-        model: whose kernels; those with a seed of the model's.
-        batch: examples; by default 64, or as many as fit in memory and a minute.
+        model: the model.
+        batch: number of examples; by default 64, or what fits in memory and a minute.
         inputs: arrays by the name of the input; standard normal by default.
 
     Raises:
-        SignalError: the signal cannot pass a layer, the inputs do not fit, or it takes too much.
+        SignalError: a layer cannot be computed, the inputs do not fit, or it takes too much.
         TooLarge: a tensor cannot be held.
 
     >>> import initcli
@@ -59,11 +59,7 @@ def lsuv(
         return x if factor is None else x * x.dtype.type(factor)
 
     about = Pass(values, str(model.seed))
-    tensors = dict(fitting_inputs(built, inputs or {}))
-    for each in built.inputs:
-        if each.tensor not in tensors:
-            shape = built.shapes[each.tensor]
-            tensors[each.tensor] = drawn_input(each, shape, model.seed, model)
+    tensors = drawn_inputs(built, model.seed, model, fitting_inputs(built, inputs or {}))
     with np.errstate(all="ignore"):
         for step, _ in forwards(built, tensors, about):
             kernel = _kernel(step)
@@ -88,7 +84,7 @@ def lsuv(
 
 
 def _kernel(step: Step) -> Parameter | None:
-    """The kernel that sets the size of a step's sums; of a separable convolution the last."""
+    """The kernel that determines the size of a step's sums; the last of a separable convolution."""
     if not isinstance(step.layer, core.Dense | einsum.EinsumDense | convolution.Convolution):
         return None
     kernels = [each for each in step.parameters if each.contracts and each.argument]
@@ -96,8 +92,7 @@ def _kernel(step: Step) -> Parameter | None:
 
 
 def _outputs(step: Step, tensors: Mapping[int, Array], about: Pass) -> list[Array]:
-    weights = {name: about.values(p) for name, p in step.weights.items()}
-    flow = flow_of(step, weights, tensors, about)
+    flow = flow_of(step, tensors, about)
     return computed_step(step, flow, [tensors[tensor] for tensor in step.inputs])
 
 

@@ -21,8 +21,8 @@ from initcli.errors import NoSuchTensor, SignalError
 from initcli.layers.pooling import AveragePooling1D, MaxPooling1D
 from initcli.limits import from_options, limited
 from initcli.signal.cost import cost
-from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
+from initcli.signal.initial_fields import standard
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.planning import NotAfforded, TooSlow, planned
 from initcli.signal.program import program
