@@ -205,9 +205,9 @@ def _filled(model: Model, checkpoint: Checkpoint, partners: Mapping[str, StoredT
     others = [each.path for each in checkpoint.tensors if each.path not in used]
     notes = (*model.notes, *checkpoint.notes)
     if missing:
-        notes += (f"no stored values are those of {some(missing)}",)
+        notes += (f"no values are stored for {some(missing)}",)
     if others:
-        notes += (f"no parameter has the stored values {some(others)}",)
+        notes += (f"the model has no parameter for the stored {some(others)}",)
     layers = tuple(with_parameters(layer, stored) for layer in model.layers)
     return msgspec.structs.replace(model, layers=layers, notes=notes)
 
@@ -280,12 +280,12 @@ def _given(
     for given, path, name in pairs:
         parameter, tensor = by_path.get(path), by_name.get(name)
         if parameter is None:
-            problem = f"no parameter is {quoted(path)}"
+            problem = f"there is no parameter {quoted(path)}"
             raise BadOverride(given, problem, did_you_mean(path, by_path))
         if tensor is None:
-            problem = f"no tensor is {quoted(name)}"
+            problem = f"there is no tensor {quoted(name)}"
             raise BadOverride(given, problem, did_you_mean(name, by_name))
-        if tensor.shape not in _shapes(parameter):
+        if tensor.shape not in (parameter.shape, *_torch_shapes(parameter)):
             raise BadOverride(given, f"the shapes are {parameter.shape} and {tensor.shape}")
         yield path, tensor
 
@@ -426,11 +426,6 @@ def _agrees(parameter: Parameter, tensor: StoredTensor) -> bool:
     if _is_transposed(parameter, tensor):
         return tensor.shape in _torch_shapes(parameter)
     return tensor.shape == parameter.shape
-
-
-def _shapes(parameter: Parameter) -> list[Size]:
-    """The shapes that a tensor may have to be a parameter, in any layout."""
-    return [parameter.shape, *_torch_shapes(parameter)]
 
 
 def _torch_shapes(parameter: Parameter) -> list[Size]:

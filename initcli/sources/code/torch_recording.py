@@ -355,8 +355,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         if kwargs.get("rounding_mode"):
             return unknown(known, name)
         one, two = operands if name != "rsub" else reversed(operands)
-        alpha = kwargs.get("alpha", 1)
-        if alpha != 1:
+        alpha = _argument(args, kwargs, 2, "alpha")
+        if alpha is not None:
             two = two * alpha if isinstance(two, float) else scaled(two, alpha, 0.0)
         if isinstance(one, float) and isinstance(two, float):
             one = Constant(value=one)

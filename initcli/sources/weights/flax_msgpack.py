@@ -79,7 +79,7 @@ def _tensors(file: WeightsFile, path: tuple[str, ...], value: Any) -> Iterator[S
     if first in _EXTENSIONS and (array := _leaf(value)) is not None:
         name = "/".join(path) or file.path.stem
         offset = _address(array.values) - _address(file.content)
-        size = len(array.values)
+        size = array.values.nbytes  # msgspec 0.19 gives views a wrong length
         yield file.tensor(name, array.shape, array.dtype, offset, size=size)
     elif first in _MAPPINGS:
         entries = _entries(value)
