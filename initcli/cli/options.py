@@ -290,6 +290,11 @@ def _options(kind: Any) -> Iterator[inspect.Parameter]:
         )
 
 
+def items(given: Iterable[str] | None) -> list[str]:
+    """The items of comma-separated lists."""
+    return [item.strip() for text in given or () for item in text.split(",") if item.strip()]
+
+
 def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:
     """The parameters that match a filter; all without one."""
     return model.matching(filter) if filter else model.parameters
