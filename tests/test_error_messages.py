@@ -56,7 +56,7 @@ class Seen(NamedTuple):
 
 
 def test_every_error_of_the_program_is_provoked_and_its_message_short_and_printable() -> None:
-    provoked = set()
+    provoked: set[Site] = set()
     for case in CASES:
         text, seen = outcome(case)
         assert seen, f"{case.title}: {text}"

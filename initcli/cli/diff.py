@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,7 @@ from initcli.cli.options import (
     Jobs,
     PictureFormat,
     Sample,
-    picture_format,
+    picture_file,
     write_report,
 )
 from initcli.cli.terminal import patience, progress, say
@@ -67,7 +66,7 @@ def diff(
       initcli diff model.yaml model.safetensors --exit-code
       initcli diff model.yaml model.safetensors --filter '*/kernel' --plot changes.png
     """
-    kind = picture_format(plot, "--plot")
+    picture = picture_file(plot, "--plot")
     from initcli.render.views import compared
     from initcli.reports.diff import aligned, changes
     from initcli.sampling.workers import suitable
@@ -87,12 +86,13 @@ def diff(
                 yield change
 
     write_report(format, compared(first, second, found(), fold=not all))
-    if plot is not None:
-        from initcli.files import write_whole
+
+    def drawn(kind: str) -> bytes:
         from initcli.render.diff_plot import changes_picture
 
-        title = f"{first.name} → {second.name}"
-        write_whole(Path(plot), changes_picture(title, bare, kind))
+        return changes_picture(f"{first.name} → {second.name}", bare, kind)
+
+    picture(drawn)
     if exit_code and any(change.kind != "unchanged" for change in bare):
         raise typer.Exit(1)
 

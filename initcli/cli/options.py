@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import wraps
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -18,6 +19,7 @@ from initcli.cli.terminal import (
     data_stream,
     messages,
     printed,
+    without_notices_of_matplotlib,
     write,
 )
 from initcli.render.formats import FORMATS
@@ -60,15 +62,24 @@ class PictureFormat(StrEnum):
     pdf = "pdf"
 
 
-def picture_format(file: str | None, option: str) -> str:
-    """The format of the picture file that an option names; "" without one."""
-    if file is None:
-        return ""
-    kind = file.rpartition(".")[2].lower()
-    if kind not in list(PictureFormat):
+def picture_file(file: str | None, option: str) -> Callable[[Callable[[str], bytes]], None]:
+    """A function that saves a picture in the file that an option names, if it names one.
+
+    It takes a function that draws the picture in a format, which is that of the file's suffix.
+    """
+    kind = "" if file is None else file.rpartition(".")[2].lower()
+    if file is not None and kind not in list(PictureFormat):
         ends = "the file's name must end in .png, .svg or .pdf"
         raise typer.BadParameter(ends, param_hint=option)
-    return kind
+
+    def save(draw: Callable[[str], bytes]) -> None:
+        if file is not None:
+            without_notices_of_matplotlib()
+            from initcli.files import write_whole
+
+            write_whole(Path(file), draw(kind))
+
+    return save
 
 
 FormatOption = Annotated[str, format_option(FORMATS)]
@@ -277,6 +288,11 @@ def _options(kind: Any) -> Iterator[inspect.Parameter]:
             default=each.default,
             annotation=types[each.name],
         )
+
+
+def items(given: Iterable[str] | None) -> list[str]:
+    """The items of comma-separated lists."""
+    return [item.strip() for text in given or () for item in text.split(",") if item.strip()]
 
 
 def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:

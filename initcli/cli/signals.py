@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +28,9 @@ from initcli.cli.options import (
     Settings,
     Specs,
     Theory,
+    items,
     max_lines,
-    picture_format,
+    picture_file,
     write_report,
 )
 from initcli.cli.terminal import (
@@ -36,7 +38,6 @@ from initcli.cli.terminal import (
     patience,
     progress,
     say,
-    without_notices_of_matplotlib,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def signal(
       initcli signal model.yaml
       initcli signal model.yaml --theory --sort gradient
     """
-    picture = _picture(out)
+    picture = picture_file(out, "--out")
     if theory and input is not None:
         message = "nothing is sampled, so --input has no effect"
         raise typer.BadParameter(message, param_hint="--theory")
@@ -112,7 +113,7 @@ def signal(
         most = None if sort else max_lines(all=all)
         view = views.signal(result, shown, depth=depth, max_rows=most, spec=spec)
         write_report(format, view, first=first)
-        picture([(model.name, result)])
+        picture(partial(_drawn, [(model.name, result)]))
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
@@ -259,7 +260,7 @@ def compare(
       initcli compare model.yaml --width 0.5,1,2,4
       initcli compare model.yaml --width 1,2,4 --steps 3 --optimizer sgd --lr 0.1
     """
-    picture = _picture(out)
+    picture = picture_file(out, "--out")
     if scale and not width:
         raise typer.BadParameter("it needs --width, such as --width 1,2,4", param_hint="--scale")
     if steps and (theory or not width):
@@ -278,10 +279,10 @@ def compare(
             kernel_initializers=kernel_initializer or (),
             bias_initializers=bias_initializer or (),
             activations=activation or (),
-            defaults=_frameworks(defaults or ()),
+            defaults=_frameworks(defaults),
             sweeps=sweep or (),
             widths=width or (),
-            scale=[name.strip() for text in scale or () for name in text.split(",")],
+            scale=items(scale),
             seed=seed,
             custom=custom or (),
             changes=settings or (),
@@ -297,16 +298,21 @@ def compare(
             training=training,
         )
     if width:
-        _report_widths(comparison, format, out, max_lines(all=all))
+        _report_widths(comparison, format, picture, max_lines(all=all))
         return
     signals = [each.signal for each in comparison]
     for note in dict.fromkeys(n for each in signals for n in (*each.model.notes, *each.notes)):
         say(note)
     write_report(format, views.compare(comparison))
-    picture([(each.label, each.signal) for each in comparison])
+    picture(partial(_drawn, [(each.label, each.signal) for each in comparison]))
 
 
-def _report_widths(comparison: Comparison, format: str, out: str | None, rows: int | None) -> None:
+def _report_widths(
+    comparison: Comparison,
+    format: str,
+    picture: Callable[[Callable[[str], bytes]], None],
+    rows: int | None,
+) -> None:
     """Print the trends of models of several widths, and save their picture."""
     from initcli.render import views
     from initcli.signal.width_sweep import fit_widths
@@ -315,21 +321,22 @@ def _report_widths(comparison: Comparison, format: str, out: str | None, rows: i
     for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
         say(note)
     write_report(format, views.width(*sweeps, max_rows=rows))
-    if out is not None:
-        without_notices_of_matplotlib()
-        from initcli.files import write_whole
+
+    def drawn(kind: str) -> bytes:
         from initcli.render.width_plot import widths_picture
 
-        write_whole(Path(out), widths_picture(sweeps, picture_format(out, "--out")))
+        return widths_picture(sweeps, kind)
+
+    picture(drawn)
 
 
-def _frameworks(texts: Sequence[str]) -> list[Framework]:
+def _frameworks(given: Sequence[str] | None) -> list[Framework]:
     from typing import get_args
 
     from initcli.errors import did_you_mean, listed, quoted
     from initcli.frameworks import Framework as Known
 
-    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    names = items(given)
     for name in names:
         if name not in get_args(Known):
             known = listed([quoted(each) for each in get_args(Known)])
@@ -338,19 +345,10 @@ def _frameworks(texts: Sequence[str]) -> list[Framework]:
     return names  # type: ignore[return-value]
 
 
-def _picture(out: str | None) -> Callable[[Sequence[tuple[str, Signal]]], None]:
-    """A function that saves a picture of signals, in the format of the file's suffix."""
-    kind = picture_format(out, "--out")
+def _drawn(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
+    from initcli.render.signal_plot import signals_picture
 
-    def save(signals: Sequence[tuple[str, Signal]]) -> None:
-        if out is not None:
-            without_notices_of_matplotlib()
-            from initcli.files import write_whole
-            from initcli.render.signal_plot import signals_picture
-
-            write_whole(Path(out), signals_picture(signals, kind))
-
-    return save
+    return signals_picture(signals, kind)
 
 
 def _inputs(file: str | None, model: Model) -> dict[str, Any]:

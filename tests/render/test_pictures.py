@@ -336,7 +336,7 @@ def test_a_home_that_cannot_be_written_brings_no_notice_of_matplotlib(tmp_path: 
     x = str(home / "x")
     for command in (
         ["hist", model, "--filter", "dense/bias", "--out", str(tmp_path / "plots")],
-        ["signal", model, "--theory", "--quiet", "--out", str(tmp_path / "signal.png")],
+        ["diff", model, model, "--quiet", "--plot", str(tmp_path / "changes.png")],
     ):
         done = run_process(*command, HOME=x, XDG_CONFIG_HOME=x, XDG_CACHE_HOME=x, MPLCONFIGDIR="")
         assert (done.returncode, done.stderr) == (0, "")
