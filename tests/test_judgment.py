@@ -218,7 +218,7 @@ def test_a_layer_that_is_too_large_is_named_with_its_factor() -> None:
     for theory in (True, False):
         text = assert_one_answer(of_layers(*layers, dense(10), inputs=64), theory)
         assert re.fullmatch(
-            r"keeps its size but for b, which changes it by a factor of (2\d|3\d)", text
+            r"keeps its size except for b, which changes it by a factor of (2\d|3\d)", text
         )
 
 
@@ -258,7 +258,7 @@ def test_a_layer_that_changes_much_is_named_within_the_thresholds() -> None:
     loud = dense(kernel_initializer=normal(28 / 4), name="loud")
     calm = dense(kernel_initializer="lecun_normal")
     found = initcli.verdict(initcli.predict_signal(of_layers(calm, calm, loud, calm, dense())))
-    assert found.text == "keeps its size but for loud, which changes it by a factor of 28"
+    assert found.text == "keeps its size except for loud, which changes it by a factor of 28"
     assert found.layer == "loud"
     assert found.factor == pytest.approx(28, rel=0.02)
 

@@ -158,11 +158,11 @@ class Scales:
         activated = graph.activated(index)
         if activated is None or activated[0].bounds[0] is None:
             return False
-        behind = graph.behind(activated[1])
+        behind = graph.successors(activated[1])
         while len(behind) == 1 and not graph.steps[behind[0]].parameters:
             if graph.steps[behind[0]].layer.acts_as() == "multiplies":
                 return True
-            behind = graph.behind(behind[0])
+            behind = graph.successors(behind[0])
         return False
 
     def _solve(

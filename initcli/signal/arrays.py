@@ -139,8 +139,8 @@ defvjp(
 def attend(query: Array, key: Array, value: Array, seen: Array | None, drops_hidden: bool) -> Array:
     """Σ over the keys of softmax(q · k / √d) · v: (batch, …, heads, queries, features).
 
-    Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, by default
-    all; with ``drops_hidden`` the output of a query without keys is 0 instead of the mean.
+    Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, all of
+    them by default; with ``drops_hidden`` a query without keys gives 0 instead of the mean.
     """
     shape = (*query.shape[:-1], value.shape[-1])
     out = numpy.empty(shape, numpy.result_type(query, key, value))

@@ -92,9 +92,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.second.sum()) / math.prod(self.grid)
 
     @property
-    def beside(self) -> Array:
+    def relative_sizes(self) -> Array:
         """The mean size of entries at all positions, relative to the size at each."""
-        return _beside(self.second)
+        return _relative_sizes(self.second)
 
     @property
     def moments(self) -> Array:
@@ -104,7 +104,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def neighbors(self) -> Array:
         """E[x x'] of an entry and the next along each axis: (axes, positions…); 0 for the last."""
-        near = self.ratios[1] / self.beside if self.near is None else self.near
+        near = self.ratios[1] / self.relative_sizes if self.near is None else self.near
         return near * next_sizes(self.second)
 
     @property
@@ -148,7 +148,7 @@ def field(
     most: Array | float = 1.0
     if second.size > 1:
         most = np.ones_like(ratios)
-        most[1:] = _beside(second)
+        most[1:] = _relative_sizes(second)
     return Field(
         profile=_NORMAL if values is None else _profile(values),
         second=second,
@@ -170,7 +170,7 @@ def _profile(values: Array) -> Array:
 _NORMAL = _profile(NODES)
 
 
-def _beside(second: Array) -> Array:
+def _relative_sizes(second: Array) -> Array:
     if second.size == 1:
         return np.ones_like(second)
     sizes = np.sqrt(second)
@@ -215,7 +215,7 @@ def next_sizes(second: Array) -> Array:
 def latent_correlations(given: Field) -> Array:
     """The correlations of the latent variables for the three kinds of pairs: (3, positions…)."""
     ratios = given.ratios.copy()
-    ratios[1:] /= given.beside
+    ratios[1:] /= given.relative_sizes
     return correlations_of(ratios, given)
 
 

@@ -54,7 +54,7 @@ class Graph:
             steps.setdefault(step.name, []).append(index)
         return steps
 
-    def behind(self, index: int) -> list[int]:
+    def successors(self, index: int) -> list[int]:
         """The steps that take the output of a step."""
         return [i for tensor in self.steps[index].outputs for i in self.taken_by.get(tensor, ())]
 
@@ -66,7 +66,7 @@ class Graph:
     def _results(self) -> set[int]:
         found: set[int] = set()
         for index in reversed(range(len(self.steps))):
-            following = self.behind(index)
+            following = self.successors(index)
             if set(self.steps[index].outputs).intersection(self.program.results) or (
                 following and all(i in found and self._only_passes_on(i) for i in following)
             ):
@@ -87,7 +87,7 @@ class Graph:
             step = self.steps[index]
             if (found := step.layer.last_activation) is not None:
                 return found, index
-            following = self.behind(index)
+            following = self.successors(index)
             if len(following) != 1:
                 return None
             (index,) = following

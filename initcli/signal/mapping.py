@@ -22,7 +22,7 @@ def mapped(function: Callable[[Array], Array], given: Field) -> Field:
     apart = pairs[1:]
     if not curves.is_even:
         # Of one position, and another of typical size.
-        level = series(curves.beside, rhos[1:])
+        level = series(curves.typical, rhos[1:])
         apart = np.sign(level) * np.sqrt(np.abs(level * apart))
     moments = np.concatenate([curves.same[None], pairs[:1], apart])
     lags = None
@@ -55,13 +55,13 @@ class _Curves(NamedTuple):
 
     ``values`` are those of f at the nodes for a typical size. ``squares`` has the squared Hermite
     coefficients of f for each size, ``shares`` the weight of each size at each position, and
-    ``beside`` the squared coefficients for an entry at another position.
+    ``typical`` the squared coefficients for an entry at another position.
     """
 
     values: Array
     squares: list[Array]
     shares: list[Array]
-    beside: Array
+    typical: Array
 
     @property
     def is_even(self) -> bool:
@@ -92,11 +92,11 @@ def _curves(function: Callable[[Array], Array], given: Field) -> _Curves:
     knots = np.linspace(low, high, _KNOTS)
     position = (given.second - low) / (high - low) * (_KNOTS - 1)
     shares = [np.clip(1 - np.abs(position - k), 0, 1) for k in range(_KNOTS)]
-    beside, *each = (
+    typical, *each = (
         hermite(function(size * given.profile)) ** 2
         for size in (float(np.sqrt(given.second).mean()), *np.sqrt(knots))
     )
-    return _Curves(values, each, shares, beside)
+    return _Curves(values, each, shares, typical)
 
 
 _KNOTS = 9

@@ -278,7 +278,7 @@ class Stream:
                 return Kind("1/L", factor, what)
         return Kind("constant", factor, what)
 
-    # Kernels beside one another
+    # Comparison of kernels
 
     @cached_property
     def _by_kernels(self) -> tuple[Kind, ...]:

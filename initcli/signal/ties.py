@@ -213,15 +213,15 @@ class Ties:
         crosses = [self.between(each, other) for each in step.inputs]
         if all(each is None for each in crosses):
             return None
-        made, beside, *fields = self._known((output, other, *step.inputs))
+        made, second, *fields = self._known((output, other, *step.inputs))
         if len(fields) == 1 and fields[0].latent == made.latent and crosses[0] is not None:
-            if not made.grid == beside.grid == fields[0].grid:
+            if not made.grid == second.grid == fields[0].grid:
                 raise NoTheory("tensors with different positions")
-            rho = correlations(fields[0], beside, crosses[0])
-            sizes = np.sqrt(made.second * beside.second)
-            return products(made.profile, beside.profile, rho) * sizes
+            rho = correlations(fields[0], second, crosses[0])
+            sizes = np.sqrt(made.second * second.second)
+            return products(made.profile, second.profile, rho) * sizes
         rule, context = rule_of(step.layer), self.context(step)
-        return rule.through(step.layer, context, Met(fields, beside, crosses))
+        return rule.through(step.layer, context, Met(fields, second, crosses))
 
     def _known(self, tensors: tuple[int, ...]) -> list[Field]:
         """The fields of tensors.

@@ -170,7 +170,7 @@ def _without_problems(judgment: Judgment, layer: str | None, factor: float | Non
     if None in results:
         text += " as far as it is known"
     elif layer is not None and factor is not None and _change(factor):
-        text += " but for " if is_kept else ", most of it at "
+        text += " except for " if is_kept else ", most of it at "
         text += f"{layer}, which changes it by a factor of {factor:.2g}"
     return text
 

@@ -15,6 +15,7 @@ from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.rules.base import Context, EntrywiseRule, Expected, Gradient, NoTheory, affine
 from initcli.signal.rules.layout import predicted
 from initcli.types import Array
+from support.signals import layers_of, misses
 
 CONTEXT = Context({}, {}, [(4, 8)], [(4, 8)], options={})
 
@@ -80,7 +81,7 @@ def test_a_layer_without_a_rule_is_not_known() -> None:
     [
         ([{"type": "Highway"}, {"type": "Dense", "units": 4}, {"type": "Highway"}], "Highway"),
         (
-            [{"type": "Highway"}, {"type": "MaxoutDense", "output_dim": 4, "features": 2}],
+            [{"type": "Highway"}, {"type": "MaxoutDense", "units": 4}],
             "Highway and MaxoutDense",
         ),
         ([{"type": "Identity"}, {"type": "Dense", "units": 4}], None),
@@ -95,3 +96,69 @@ def test_a_note_lists_the_types_without_a_rule(
     assert predict_signal(model).notes == ((note + predicted,) if types else ())
     assert measure_signal(model, batch=4, draws=1).notes == ((note + measured,) if types else ())
     assert measure_signal(model, batch=4, draws=1, theory=False).notes == ()
+
+
+FIRST = {"kernel_size": 3, "padding": "same", "data_format": "channels_first"}
+CASES: dict[str, list[dict[str, Any]]] = {
+    "weights of each position": [
+        {"type": "Input", "shape": [6, 64]},
+        {"type": "EinsumDense", "equation": "abc,bcd->abd", "output_shape": [6, 64]},
+        {"type": "Activation", "activation": "relu"},
+        {"type": "LocallyConnected1D", "filters": 32, "kernel_size": 3},
+        {"type": "GlobalAveragePooling1D"},
+    ],
+    "a kernel with a mean": [
+        {"type": "Input", "shape": [20, 32]},
+        {
+            "type": "Conv1D",
+            "filters": 64,
+            "kernel_size": 3,
+            "kernel_initializer": {"type": "RandomNormal", "mean": 0.05, "stddev": 0.1},
+        },
+    ],
+    "a normalized kernel": [
+        {"type": "Input", "shape": [64]},
+        {"type": "WeightNormalization", "layer": {"type": "Dense", "units": 64}},
+        {"type": "Scale"},
+        {"type": "LayerNormalization", "rms_scaling": True},
+    ],
+    "a normalized sequence": [
+        {"type": "Input", "shape": [12, 32]},
+        {"type": "LSTM", "units": 64, "return_sequences": True},
+        {"type": "LayerNormalization"},
+        {"type": "LSTM", "units": 64},
+    ],
+    "a sliding window": [
+        {"type": "Input", "name": "x", "shape": [24, 64]},
+        {
+            "type": "GroupedQueryAttention",
+            "num_query_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "sliding_window": 4,
+            "inputs": ["x", "x"],
+        },
+    ],
+    "an input without the axis of units": [
+        {"type": "Input", "name": "x", "shape": [32, 6, 6]},
+        {"type": "Input", "name": "row", "shape": [6]},
+        {"type": "Conv2D", "name": "image", "filters": 64, **FIRST, "inputs": "x"},
+        {"type": "Add", "inputs": ["image", "row"]},
+        {"type": "Conv2D", "filters": 64, **FIRST},
+    ],
+    "weights of experts that do not add up to 1": [
+        {"type": "Input", "shape": [16, 64]},
+        {
+            "type": "MixtureOfExperts",
+            "num_experts": 8,
+            "top_k": 2,
+            "units": 64,
+            "normalize": False,
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rare_arguments_are_predicted(name: str) -> None:
+    assert misses(layers_of(CASES[name]), std=0.05, gradient=0.1) == []

@@ -110,7 +110,7 @@ def _are_told_apart(evidence: Evidence, layer: BuiltLayer) -> bool:
     graph = evidence.graph
     if graph is None:
         return False
-    waiting = [i for step in evidence.steps_of.get(layer.name, []) for i in graph.behind(step)]
+    waiting = [i for step in evidence.steps_of.get(layer.name, []) for i in graph.successors(step)]
     seen: set[int] = set()
     while waiting:
         index = waiting.pop()
@@ -119,7 +119,7 @@ def _are_told_apart(evidence: Evidence, layer: BuiltLayer) -> bool:
         seen.add(index)
         step = graph.steps[index]
         if not mixes(step):
-            waiting += graph.behind(index)
+            waiting += graph.successors(index)
         elif any(
             is_kernel(p) and isinstance(p.distribution, distributions.Constant)
             for p in step.parameters

@@ -111,7 +111,7 @@ class PackedProjections(Check):
 
 def _parts(graph: Graph, index: int) -> int:
     """The number of equal parts into which the output of a step is split along its last axis."""
-    after = graph.behind(index)
+    after = graph.successors(index)
     step = graph.steps[after[0]] if len(after) == 1 else None
     if step is None or not isinstance(step.layer, operations.Operation):
         return 1

@@ -215,7 +215,7 @@ class ConcatenateRule(MergingRule):
         units = self.axes(layer, context, *fields)
         (joined,) = counted_from_end(layer.axis, rank)
         if joined in units:
-            return beside(fields)
+            return concatenated(fields)
         axis = [each for each in range(1 - rank, 0) if each not in units].index(joined)
         starts = np.cumsum([0, *(each.all_sizes[axis] for each in fields)]).tolist()
         sizes = list(fields[0].all_sizes)
@@ -231,7 +231,7 @@ class ConcatenateRule(MergingRule):
         return Expected(output, lambda g: [Gradient(one.unboxed(g.moments)) for one in slid])
 
 
-def beside(fields: Sequence[Field]) -> Expected:
+def concatenated(fields: Sequence[Field]) -> Expected:
     """The units of several fields, concatenated."""
     units = [each.units for each in fields]
     total = sum(units)

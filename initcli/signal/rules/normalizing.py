@@ -33,7 +33,7 @@ from initcli.signal.rules.base import (
     counted_from_end,
 )
 from initcli.signal.rules.layout import independent
-from initcli.signal.rules.merging import beside
+from initcli.signal.rules.merging import concatenated
 from initcli.signal.rules.sums import weighted, with_bias
 from initcli.signal.scatter import pair_shares, unit_scatters
 from initcli.types import Array
@@ -65,7 +65,7 @@ class BatchNormalizationRule(_NormalizationRule):
         if given.parts is None:
             return _scaled(_by_channel(layer, context, given), context)
         steps = [_by_channel(layer, context, part) for part in given.parts]
-        together = beside([step.output for step in steps])
+        together = concatenated([step.output for step in steps])
 
         def pull(g: Gradient) -> list[Gradient]:
             back = zip(steps, together.pull(g), strict=True)

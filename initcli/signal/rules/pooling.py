@@ -121,11 +121,11 @@ def _largest(given: Field, slid: Sliding) -> Expected:
     moments, second = np.empty((4, *entries.shape)), np.empty(entries.shape)
     near = np.empty(entries.shape)
     any_two = latent_correlations(given)[1]
-    beside = slid.of_window(near_correlation(given), float(any_two.mean()))
-    beside = min(max(beside, 0.0), _MOST)
+    adjacent = slid.of_window(near_correlation(given), float(any_two.mean()))
+    adjacent = min(max(adjacent, 0.0), _MOST)
     profiles, shares = [], []
     for number in np.unique(entries):
-        level, values = largest_of(given, int(number), beside)
+        level, values = largest_of(given, int(number), adjacent)
         moments[:, entries == number] = level[:4, None] / level[0]
         near[entries == number] = level[4] / level[0]
         second[entries == number] = level[0]
@@ -134,7 +134,7 @@ def _largest(given: Field, slid: Sliding) -> Expected:
     sizes = by_position(second * most / max(given.mean_square, TINY))
     moments *= sizes
     values = profile_of(np.concatenate(profiles), np.concatenate(shares))
-    tilt = _tilt_to_largest(given, int(np.rint(entries.mean())), beside)
+    tilt = _tilt_to_largest(given, int(np.rint(entries.mean())), adjacent)
     output = field(moments, given.units, values)
     windows, positions = math.prod(slid.outputs), max(math.prod(slid.grid), 1)
     again = _won_again(slid.size, slid.window.strides) * windows / positions

@@ -294,10 +294,10 @@ class GRURule(_RecurrentRule):
         steps = fed.inputs.shape[1]
         update = Gate.of(layer.recurrent_activation, fed.biases[0].mean)
         # The reset gate multiplies the recurrent bias.
-        behind = (layer.biases - 1) / layer.biases
-        before = fed.biases[2].mean * (1 - behind * (1 - update.first(0.0)))
+        after_reset = (layer.biases - 1) / layer.biases
+        before = fed.biases[2].mean * (1 - after_reset * (1 - update.first(0.0)))
         squash = Gate.of(layer.activation, before)
-        late = behind * fed.biases[2].variance
+        late = after_reset * fed.biases[2].variance
         z, inside, h = (Steps(steps) for _ in range(3))
         kept, slope = Image(steps, update), Image(steps, update.slope)
         candidates, squash_slope = Image(steps, squash), Image(steps, squash.slope)

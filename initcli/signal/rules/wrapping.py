@@ -20,7 +20,7 @@ from initcli.signal.rules.base import (
     expected,
     rule_of,
 )
-from initcli.signal.rules.merging import beside
+from initcli.signal.rules.merging import concatenated
 from initcli.signal.rules.normalizing import normalized_by_step
 
 _ALIKE_AT_EVERY_STEP = (
@@ -93,7 +93,7 @@ class BidirectionalRule(Rule):
             # The backward layer reads the last position first.
             other = field(other.moments[:, ::-1], other.units, other.profile, lags=other.lags)
         if layer.merge_mode == "concat":
-            merged = beside([forward.output, other]).output
+            merged = concatenated([forward.output, other]).output
         elif layer.merge_mode in ("sum", "ave"):
             merged = added(forward.output, other)
             if layer.merge_mode == "ave":
