@@ -281,6 +281,12 @@ def listed(words: Iterable[str], conjunction: str = "or") -> str:
     return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
+def few(names: Sequence[str], most: int = 3) -> str:
+    """``a, b and c``, or ``a, b, c and 4 more``."""
+    more = [f"{len(names) - most:,} more"] if len(names) > most else []
+    return listed([*names[:most], *more], "and")
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped, safe to print on a terminal."""
     if text.isprintable():

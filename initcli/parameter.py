@@ -37,7 +37,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     ``contracts`` are the axes that a layer sums over for one entry of its output: the true fan-in.
     ``produces`` are the axes that one entry of the input reaches: the true fan-out. ``divided`` are
     divisors of both fans, for groups and strides. None: not known;
-    (): not summed over.
+    (): not summed over. ``recurs``: what is summed over is the layer's own previous output.
 
     ``stored`` are its values in a file; None: they are sampled.
 
@@ -57,6 +57,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     contracts: tuple[int, ...] | None = None
     produces: tuple[int, ...] | None = None
     divided: tuple[int, int] = (1, 1)
+    recurs: bool = False
     stored: StoredTensor | None = None
     multiplier: float = 1.0
     adam_rate: float = 1.0
@@ -105,6 +106,16 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     def is_summed(self) -> bool:
         """Whether the layer sums over entries; if unknown, whether there are several axes."""
         return len(self.shape) > 1 if self.contracts is None else bool(self.contracts)
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether an argument fills these weights, with which the layer sums over its input.
+
+        If the layer does not declare the axes, whether the argument is ``kernel_initializer``.
+        """
+        if self.contracts is None:
+            return self.argument == "kernel_initializer"
+        return bool(self.contracts) and self.argument is not None and not self.recurs
 
     @property
     def wired_fans(self) -> Fans | None:

@@ -13,7 +13,7 @@ import msgspec
 from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved
 from initcli.documents.edit import Change, merged
-from initcli.errors import Path, SignalError, TooLarge
+from initcli.errors import Path, SignalError, TooLarge, few
 from initcli.initializers import LecunNormal, Ones
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
@@ -107,10 +107,7 @@ class Evidence:
 
     def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
         """The path in the spec's data of a layer, or of a parameter's initializer."""
-        if parameter is None or parameter.owner is None:
-            return layer.path
-        argument = () if parameter.argument is None else (parameter.argument,)
-        return (*layer.path, *parameter.owner.keys, *argument)
+        return layer.path if parameter is None else layer.path_of(parameter)
 
     def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
         """The change that sets a parameter's initializer; empty if no argument sets it."""
@@ -320,7 +317,11 @@ class Evidence:
         """
         assert self.graph is not None
         names = dict.fromkeys(self.graph.steps[index].name for index in steps)
-        solved = [self.scales.solved[name] for name in names if name in self.scales.solved]
+        needed = self.scales.solved
+        unknown = [name for name in names if name in needed and needed[name] is None]
+        if unknown:
+            self.notes.append(f"the scale that the kernels of {few(unknown)} need is not known")
+        solved = [one for name in names if (one := needed.get(name)) is not None]
         groups: dict[Path, list[Solved]] = {}
         for one in solved:
             groups.setdefault(self.path(self.owners[one.layer], one.kernel), []).append(one)

@@ -26,6 +26,7 @@ from initcli.types import (
 class Activation(Layer, frozen=True, kw_only=True):
     """Applies an activation."""
 
+    is_positionwise = True
     supports_masking = True
 
     activation: Annotated[
@@ -39,6 +40,7 @@ class Activation(Layer, frozen=True, kw_only=True):
 class _Applying(Layer, frozen=True, kw_only=True):
     """Applies the activation that its arguments describe."""
 
+    is_positionwise = True
     supports_masking = True
 
     @property

@@ -87,6 +87,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     """Arguments of a single framework, with the name of the framework."""
     merges: ClassVar[bool] = False
     """Whether the layer needs several inputs to make sense."""
+    is_positionwise: ClassVar[bool] = False
+    """Whether it does the same at each position of a sequence, and so with the position alone."""
     supports_masking: ClassVar[bool] = False
     """Whether the output may carry a mask; masks end at other layers."""
     ends_masks: ClassVar[bool] = False

@@ -56,6 +56,7 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     """
 
     role = "normalizes"
+    is_positionwise = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     axis: Annotated[int, doc("Axis of the channels; -1 is the last.")] = -1

@@ -33,10 +33,7 @@ def is_kernel(parameter: Parameter) -> bool:
     """Whether all that passes a layer passes these weights."""
     if parameter.owner is not None and parameter.owner.layer.acts_as() == "looks_up":
         return parameter.argument is not None
-    if parameter.contracts is None:
-        return parameter.argument == "kernel_initializer"
-    # What zeros forget from step to step is not all that passes.
-    return bool(parameter.contracts) and parameter.argument not in (None, "recurrent_initializer")
+    return parameter.is_kernel
 
 
 def is_scale(parameter: Parameter) -> bool:

@@ -92,3 +92,11 @@ def test_a_kernel_of_zeros_stays() -> None:
     layers = [{"type": "Dense", "units": 4, "kernel_initializer": "zeros"}]
     (kernel, _) = lsuv(parsed({"input_shape": [8], "layers": layers}), batch=4).parameters
     assert not draw(kernel).any()
+
+
+def test_a_kernel_that_cannot_give_variance_1_stays_and_is_named() -> None:
+    before = parsed({"input_shape": [6, 8], "layers": [{"type": "LSTM", "units": 4}]})
+    after = lsuv(before, batch=16)
+    assert after.notes == ("the kernels of lstm are not scaled",)
+    for old, new in zip(before.parameters, after.parameters, strict=True):
+        assert np.array_equal(draw(old), draw(new))

@@ -75,7 +75,7 @@ class UnsuitedGain(Check):
             return
         if judgment.growths or judgment.unlike_sensitivities or judgment.residuals:
             return  # I202 or another error reports it, with the same remedy.
-        for solved in evidence.scales.solved.values():
+        for solved in filter(None, evidence.scales.solved.values()):
             if (finding := self._judged(evidence, solved)) is not None:
                 yield finding
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from initcli.layers import activation, core, normalization, regularization, wrappers
+from initcli.layers import normalization, wrappers
 from initcli.signal.field import Field, field
 from initcli.signal.joint import added
 from initcli.signal.rules.base import (
@@ -22,14 +22,6 @@ from initcli.signal.rules.base import (
 from initcli.signal.rules.merging import beside
 from initcli.signal.rules.normalizing import normalized_by_step
 
-_ALIKE_AT_EVERY_STEP = (
-    core.Dense,
-    activation.Activation,
-    regularization.Dropout,
-    normalization.BatchNormalization,
-)
-"""Layers that do to a step what they do to a sequence as a whole."""
-
 
 class TimeDistributedRule(Rule):
     layers = (wrappers.TimeDistributed,)
@@ -44,7 +36,7 @@ class TimeDistributedRule(Rule):
             if len(given.grid) != 1 or given.sizes is not None or inner.renorm:
                 raise NoTheory("images or a long sequence, each step normalized by its own batch")
             return normalized_by_step(inner, inside, given)
-        if not isinstance(inner, _ALIKE_AT_EVERY_STEP):
+        if not inner.is_positionwise:
             raise NoTheory(f"{inner.type_name} at every step")
         return expected(inner, inside, given)
 
