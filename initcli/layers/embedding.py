@@ -93,7 +93,7 @@ class Embedding(Table, frozen=True, kw_only=True):
         """The initializer of the table, with zeros in the row of the padding."""
         if self.padding_idx is None:
             return initializer
-        return ZeroRow(filled=initializer, row=self._padding)
+        return ZeroRow(declared=initializer, row=self._padding)
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, table = flow.xp, self.adapted(flow, "embeddings")

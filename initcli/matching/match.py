@@ -200,7 +200,9 @@ def _random(
         found = kept
     if len(rows) == 1:
         found = [
-            msgspec.structs.replace(each, initializer=ZeroRow(filled=each.initializer, row=rows[0]))
+            msgspec.structs.replace(
+                each, initializer=ZeroRow(declared=each.initializer, row=rows[0])
+            )
             for each in found
         ]
     if found and _has_equal_fans(shape) and "fan_in" in found[0].rule:

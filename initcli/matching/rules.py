@@ -67,7 +67,7 @@ def _has(framework: str, style: str) -> bool:
 
 
 _NAMED = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)
-_BY_SETTING = {each.setting: each() for each in _NAMED}
+_BY_SETTING: dict[tuple[float, Mode, Kind], Initializer] = {each.setting: each() for each in _NAMED}
 _ENDS = {"truncated_normal": " truncated", "uncorrected_truncated_normal": " cut at ±2σ"}
 
 

@@ -92,7 +92,7 @@ def lsuv(
         factor = factors.get(parameter.path)
         if factor is None:
             return parameter
-        made = Multiple(initializer=parameter.initializer, factor=factor)
+        made = Multiple(declared=parameter.initializer, times=factor)
         return msgspec.structs.replace(parameter, initializer=made)
 
     layers = tuple(with_parameters(layer, scaled) for layer in model.layers)

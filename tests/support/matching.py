@@ -40,7 +40,7 @@ def is_true(match: Match, truth: dict[str, Any]) -> bool:
     """Whether a match is the distribution that the values were drawn from."""
     initializer = match.initializer
     if isinstance(initializer, ZeroRow):
-        initializer = initializer.filled
+        initializer = initializer.declared
     distribution = match.distribution
     if isinstance(distribution, distributions.Mixture):
         # A gate was overwritten: the others must be told.
