@@ -192,16 +192,21 @@ class Evidence:
     # The signal
 
     @cached_property
-    def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
-        """Zero kernels and scales that no gradient ever reaches."""
-        zeros = [
+    def _zero_weights(self) -> list[tuple[BuiltLayer, Parameter]]:
+        """Zero kernels and scales."""
+        return [
             (layer, each)
             for layer, each in self.parameters
             if is_zero(each) and (is_kernel(each) or is_scale(each))
         ]
-        if self.zeros is None:
-            return [(layer, each) for layer, each in zeros if layer is not self.layers[-1]]
-        return [(layer, each) for layer, each in zeros if each.path in self.zeros.stuck]
+
+    @cached_property
+    def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
+        """Zero kernels and scales that no gradient ever reaches."""
+        zeros, weights = self.zeros, self._zero_weights
+        if zeros is None:
+            return [(layer, each) for layer, each in weights if layer is not self.layers[-1]]
+        return [(layer, each) for layer, each in weights if each.path in zeros.stuck]
 
     @cached_property
     def late(self) -> list[tuple[BuiltLayer, Parameter]]:
@@ -210,10 +215,8 @@ class Evidence:
             return []
         return [
             (layer, each)
-            for layer, each in self.parameters
-            if is_zero(each)
-            and (is_kernel(each) or is_scale(each))
-            and not self.is_result(layer)
+            for layer, each in self._zero_weights
+            if not self.is_result(layer)
             and any(
                 self.graph.steps[index].outputs[0] in self.graph.hidden_trunk
                 for index in self.steps_of.get(layer.name, [])
@@ -279,13 +282,7 @@ class Evidence:
     def _passed(self) -> Model:
         """The model with zeros drawn, and frozen: nothing here reads the gradients of weights."""
         cuts = self.zeros is not None and self.zeros.cuts
-        paths = {
-            each.path
-            for layer, each in self.parameters
-            if is_zero(each)
-            and (is_kernel(each) or is_scale(each))
-            and (cuts or self.is_result(layer))
-        }
+        paths = {each.path for layer, each in self._zero_weights if cuts or self.is_result(layer)}
 
         def passed(parameter: Parameter) -> Parameter:
             initializer = parameter.initializer

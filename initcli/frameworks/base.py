@@ -113,7 +113,7 @@ def fan_axes(kernel: Parameter) -> tuple[tuple[int, ...] | None, tuple[int, ...]
 
 def padded(layer: Layer, table: Initializer) -> Mapping[str, Initializer]:
     """The initializer of a table, with zeros in the row of the padding."""
-    return {"embeddings": layer.padded(table) if isinstance(layer, embedding.Embedding) else table}
+    return {"embeddings": layer.padded(table) if isinstance(layer, embedding.Table) else table}
 
 
 def two_convolutions(name: str) -> Note:

@@ -54,10 +54,10 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     initializer: Initializer
-    framework: str | None
+    framework: str | None = None
     rule: str
     distribution: Distribution | None
-    p_value: float | None
+    p_value: float | None = None
 
 
 class Identified(msgspec.Struct, frozen=True):
@@ -123,10 +123,8 @@ def _only(
 ) -> Identified:
     matched = Match(
         initializer=initializer,
-        framework=None,
         rule=distribution.text if distribution else str(initializer),
         distribution=distribution,
-        p_value=None,
     )
     return Identified((matched,), note)
 
@@ -160,7 +158,6 @@ def _orthogonal(
     p_value, distribution = max(fits, key=lambda each: each[0])
     matched = Match(
         initializer=rotation,
-        framework=None,
         rule=f"orthogonal, gain {rotation.gain:.4g}",
         distribution=distribution,
         p_value=p_value,
@@ -298,7 +295,6 @@ def _estimated(values: Empirical, sample: Sample) -> list[Match]:
             found.append(
                 Match(
                     initializer=each.initializer,
-                    framework=None,
                     rule=each.text,
                     distribution=each.distribution,
                     p_value=p_value,
