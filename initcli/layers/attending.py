@@ -59,14 +59,6 @@ class Attending(Layer, frozen=True, kw_only=True):
         """Number of scores of one example, for shapes of query and key with the batch."""
         return math.prod(query[1:-1]) * key[-2]
 
-    def require_positions(self, *shapes: Shape) -> None:
-        """Raise ShapeError unless every input has axes for the batch, positions and features."""
-        for shape in shapes:
-            if len(shape) < 3:
-                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
-                needs = "needs positions and features besides the batch"
-                raise self.misfit(needs, shape, remedy=remedy)
-
 
 def masks_of(flow: Flow) -> tuple[Mask, Mask]:
     """The masks of query and value: those of the call, or else those that they carry."""

@@ -119,7 +119,7 @@ class _Projecting(Attending, frozen=True, kw_only=True):
         """
         value = query if value is None else value
         key = value if key is None else key
-        self.require_positions(query, value, key)
+        self.require_sequence(query, value, key)
         for shape in (query, value, key):
             known_size(self, shape, -1)
         if value[1:-1] != key[1:-1]:

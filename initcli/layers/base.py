@@ -274,6 +274,14 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             needs = f"needs an input of {rank - 1} axes besides the batch {axes}"
             raise self.misfit(needs, shape)
 
+    def require_sequence(self, *shapes: Shape) -> None:
+        """Raise ShapeError unless every input has axes for the batch, positions and features."""
+        for shape in shapes:
+            if len(shape) < 3:
+                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
+                needs = "needs positions and features besides the batch"
+                raise self.misfit(needs, shape, remedy=remedy)
+
     def misfit(self, needs: str, *shapes: Shape, remedy: str = "") -> ShapeError:
         """The error for inputs whose shapes do not fit; ``needs`` describes the needed ones."""
         given = " and ".join(map(shape_text, shapes))

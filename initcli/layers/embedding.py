@@ -168,10 +168,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
     initializer: Annotated[Initializer, doc("Fills the position vectors.")] = GlorotUniform()
 
     def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) < 3:
-            needs = "needs positions and features besides the batch"
-            remedy = "such as (None, 10, 64): 10 positions with 64 features each"
-            raise self.misfit(needs, shape, remedy=remedy)
+        self.require_sequence(shape)
         known_size(self, shape, -1)
         if shape[-2] is not None and shape[-2] > self.sequence_length:
             raise ShapeError(

@@ -38,7 +38,7 @@ class _Weightless(Attending, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Shape | list[Shape]:
         key = value if key is None else key
-        self.require_positions(query, value, key)
+        self.require_sequence(query, value, key)
         output = (*query[:-1], value[-1])
         scores = (*query[:-1], key[-2])
         return [output, scores] if return_attention_scores else output
