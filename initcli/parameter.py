@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from initcli.initializers import Initializer
 from initcli.initializers.base import Fans
 from initcli.random.streams import Stream, parameter_stream, seeded_stream
 from initcli.stored import StoredTensor
-from initcli.types import BYTES, Size, TensorDtype, shape_text
+from initcli.types import BYTES, CODES, Size, TensorDtype, shape_text
 
 
 class Owner(NamedTuple):
@@ -119,14 +120,24 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wired_fans(self) -> Fans | None:
-        """The true fans; None if unknown."""
-        if self.contracts is None or self.produces is None:
+        """The true fans; None if unknown, and for the codes of quantized weights."""
+        if self.contracts is None or self.produces is None or self.dtype in CODES:
             return None
         counts = (
-            max(round(math.prod(self.shape[axis] for axis in axes) / fewer), 1)
+            max(round(self.entries_on(axes) / fewer), 1)
             for axes, fewer in zip((self.contracts, self.produces), self.divided, strict=True)
         )
         return Fans(*counts)
+
+    @property
+    def fan_axes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The axes of inputs and of outputs; those of a window count as inputs alone."""
+        inputs = self.contracts or ()
+        return inputs, tuple(axis for axis in self.produces or () if axis not in inputs)
+
+    def entries_on(self, axes: Iterable[int]) -> int:
+        """The product of the sizes of axes."""
+        return math.prod(self.shape[axis] for axis in axes)
 
     @property
     def distribution(self) -> Distribution | None:

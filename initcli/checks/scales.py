@@ -9,7 +9,6 @@ import msgspec
 
 from initcli.activations import Activation, Linear
 from initcli.checks.critical import Critical, critical
-from initcli.checks.fans import wiring
 from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.program import Step
@@ -52,8 +51,8 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def scale(self) -> float:
         """The variance times the layer's fan-in."""
-        wired = wiring(self.kernel)
-        return self.variance * (wired.fans.fan_in if wired else self.kernel.fans.fan_in)
+        fans = self.kernel.wired_fans or self.kernel.fans
+        return self.variance * fans.fan_in
 
     @property
     def is_so(self) -> bool:
