@@ -35,15 +35,15 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     (``conv1d/kernel``). In a model, seed and dtype are the model's, unless ``keeps_dtype``.
 
     ``argument`` is the layer's argument that names the initializer; None if there is none.
-    ``contracts`` are the axes that a layer sums over for one entry of its output: the true fan-in.
-    ``produces`` are the axes that one entry of the input reaches: the true fan-out. ``divided`` are
-    divisors of both fans, for groups and strides. None: not known;
-    (): not summed over. ``recurs``: what is summed over is the layer's own previous output.
+    ``contracts`` are the axes that the layer sums over for one entry of its output: the true
+    fan-in. ``produces`` are the axes that one entry of the input reaches: the true fan-out. Of both,
+    None means that they are not known, and () that there are none. ``divided`` are divisors of both
+    fans, for groups and strides. ``recurs`` is whether the layer sums over its own previous output.
 
-    ``stored`` are its values in a file; None: they are sampled.
+    ``stored`` are the values in a file; None if they are sampled.
 
-    ``multiplier`` is what the layer multiplies the values by, and ``adam_rate`` and ``sgd_rate``
-    are factors of the learning rate, all by the parametrization of the model.
+    ``multiplier`` is the factor by which the layer multiplies the values. ``adam_rate`` and
+    ``sgd_rate`` are factors of the learning rate. The model's parametrization sets all three.
     """
 
     path: str

@@ -88,7 +88,10 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     merges: ClassVar[bool] = False
     """Whether the layer needs several inputs to make sense."""
     is_positionwise: ClassVar[bool] = False
-    """Whether it does the same at each position of a sequence, and so with the position alone."""
+    """Whether each position of a sequence is treated like the others, and apart from them.
+
+    Only statistics of a batch may be over all positions.
+    """
     supports_masking: ClassVar[bool] = False
     """Whether the output may carry a mask; masks end at other layers."""
     ends_masks: ClassVar[bool] = False
