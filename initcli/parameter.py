@@ -36,8 +36,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     ``argument`` is the layer's argument that names the initializer; None if there is none.
     ``contracts`` are the axes that the layer sums over for one entry of its output: the true
-    fan-in. ``produces`` are the axes that one entry of the input reaches: the true fan-out. Of both,
-    None means that they are not known, and () that there are none. ``divided`` are divisors of both
+    fan-in. ``produces`` are the axes that one entry of the input reaches: the true fan-out. None
+    means that the axes are not known, () that there are none. ``divided`` are divisors of both
     fans, for groups and strides. ``recurs`` is whether the layer sums over its own previous output.
 
     ``stored`` are the values in a file; None if they are sampled.

@@ -14,14 +14,13 @@ from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Zeros
 from initcli.layers.arguments import Quantization, Seed
 from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, sight
-from initcli.layers.base import Work, known_size
+from initcli.layers.base import Work, known_size, require_divisor, several
 from initcli.layers.einsum import Counted, Projection, projected_kernel, stored_projection
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import require_floats, scheme_of
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
 from initcli.types import (
-    ArgumentError,
     Array,
     NotComputable,
     PositiveInt,
@@ -348,16 +347,12 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         return Heads(self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim)
 
     def output_sizes(self, query: Shape) -> Size:
-        given = self.output_shape_
-        if given is None or given == ():
-            return super().output_sizes(query)
-        return (given,) if isinstance(given, int) else given
+        return several(self.output_shape_) or super().output_sizes(query)
 
     def positions(self, rank: int) -> list[int]:
-        given = self.attention_axes
-        if given is None:
+        if self.attention_axes is None:
             return super().positions(rank)
-        return [each % rank for each in ((given,) if isinstance(given, int) else given)]
+        return [each % rank for each in several(self.attention_axes)]
 
 
 class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
@@ -382,12 +377,8 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
     ]
 
     def __post_init__(self) -> None:
-        if self.num_query_heads % self.num_key_value_heads:
-            raise ArgumentError(
-                "num_key_value_heads",
-                f"`num_key_value_heads` ({self.num_key_value_heads}) must divide "
-                f"`num_query_heads` ({self.num_query_heads})",
-            )
+        heads = self.num_query_heads
+        require_divisor("num_key_value_heads", self.num_key_value_heads, "num_query_heads", heads)
 
     def attendable(
         self, query: Shape, value: Shape | None, key: Shape | None

@@ -396,14 +396,30 @@ def sublayer_names(layers: Iterable[Layer]) -> list[str]:
     return names
 
 
-def known_size(layer: Layer, shape: Shape, axis: int) -> int:
-    """The size of an axis, which must be known."""
+def several(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """One number, several numbers or none, as a tuple."""
+    return (value,) if isinstance(value, int) else value or ()
+
+
+def require_divisor(argument: str, value: int, other: str, size: int) -> None:
+    """Raise ArgumentError unless an argument divides another one."""
+    if size % value:
+        raise ArgumentError(argument, f"`{argument}` ({value}) must divide `{other}` ({size})")
+
+
+def require_axis(layer: Layer, shape: Shape, axis: int) -> None:
+    """Raise ShapeError unless the shape has that axis."""
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(
             f"{type(layer).__name__} works on axis {axis}, and the last axis of its input "
             f"{shape_text(shape)} is {len(shape) - 1}",
             "axes count from 0, the batch, or backward from -1",
         )
+
+
+def known_size(layer: Layer, shape: Shape, axis: int) -> int:
+    """The size of an axis, which must be known."""
+    require_axis(layer, shape, axis)
     size = shape[axis]
     if size is None:
         raise ShapeError(

@@ -8,11 +8,10 @@ from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Softmax
 from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, masks_of, sight
-from initcli.layers.base import Work
+from initcli.layers.base import Work, require_divisor
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.regularization import dropped
 from initcli.types import (
-    ArgumentError,
     Array,
     PositiveFloat,
     PositiveInt,
@@ -44,11 +43,7 @@ class DotProductAttention(Attending, frozen=True, kw_only=True):
     scale: Annotated[PositiveFloat | None, doc("Factor on the scores; 1 / √d if absent.")] = None
 
     def __post_init__(self) -> None:
-        if self.num_heads % self.shared:
-            raise ArgumentError(
-                "num_key_value_heads",
-                f"`num_key_value_heads` ({self.shared}) must divide `num_heads` ({self.num_heads})",
-            )
+        require_divisor("num_key_value_heads", self.shared, "num_heads", self.num_heads)
 
     @property
     def shared(self) -> int:
