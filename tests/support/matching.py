@@ -9,7 +9,8 @@ import numpy as np
 
 from initcli import distributions
 from initcli.initializers import Orthogonal, ZeroRow
-from initcli.matching.match import Match, measured
+from initcli.matching.agreement import Match
+from initcli.matching.match import measured
 from initcli.measuring.measurement import Measurement
 from initcli.sampling.chunks import rounded
 from initcli.types import TensorDtype
