@@ -67,7 +67,7 @@ class Scale(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         sizes = tuple(self._sizes(shape).values())
-        yield self.weight("scale", sizes, "initializer")
+        yield self.weight("scale", sizes, "initializer", contracts=())
 
     def call(self, flow: Flow, x: Array) -> Array:
         sizes = self._sizes(x.shape)

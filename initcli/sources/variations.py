@@ -72,8 +72,8 @@ def initializers_of(model: Model) -> Initializers:
     kernels = [path for path, filling in filled.items() if all(p.is_kernel for p in filling)]
     kept = [
         each.path
-        for path, filling in filled.items()
-        if path not in kernels
+        for filling in filled.values()
+        if not all(p.is_kernel for p in filling)
         for each in filling
         if each.is_kernel or each.recurs or _is_unknown(each)
     ]
