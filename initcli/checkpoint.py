@@ -1,4 +1,4 @@
-"""A checkpoint: the tensors of a weights file, of which no layers are known."""
+"""A checkpoint: the tensors of a file of weights, without known layers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from initcli.types import shape_text
 
 
 class Tensors(Layer, frozen=True, kw_only=True):
-    """Stands for a layer of which only the names of its tensors are known."""
+    """Stand-in for a layer of which only the names of tensors are known."""
 
     registered = False
 
@@ -29,10 +29,10 @@ class Tensors(Layer, frozen=True, kw_only=True):
 
 
 class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
-    """Tensors as a file has them, with what reports also ask of a model.
+    """The tensors of a file, with the attributes of a model that reports use.
 
-    ``notes`` are facts about the file that its owner should know. ``has_model`` is whether the file
-    also says what the tensors belong to. ``file`` is its path.
+    ``notes`` are facts about the file for its owner. ``has_model`` is whether the file also has the
+    model of the tensors. ``file`` is its path.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Every tensor as a parameter that has no initializer."""
+        undeclared = Undeclared()
         return tuple(
             Parameter(
                 path=tensor.path,
                 shape=tensor.shape,
-                initializer=_UNDECLARED,
+                initializer=undeclared,
                 dtype=cast(Any, tensor.dtype),
-                contracts=None,
                 stored=tensor,
             )
             for tensor in self.tensors
@@ -72,7 +72,7 @@ class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def document(self) -> Document:
-        """Stands for the text of a spec: the file, which has no text."""
+        """Stand-in for the document of a spec, with the path of the file."""
         return Document(self.file, "", {}, dict)
 
     @cached_property
@@ -85,7 +85,7 @@ class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def layers(self) -> tuple[BuiltLayer, ...]:
-        """Tensors whose paths differ in the last part only, as if each group were a layer."""
+        """One layer for all tensors whose paths differ only in the last part."""
         return tuple(_groups(self.parameters))
 
     def matching(self, globs: Iterable[str]) -> tuple[Parameter, ...]:
@@ -97,22 +97,13 @@ class Checkpoint(Displayed, frozen=True, kw_only=True, dict=True):
         return matching(self.parameters, globs)
 
 
-_UNDECLARED = Undeclared()
-
-
 def _groups(parameters: Iterable[Parameter]) -> Iterator[BuiltLayer]:
     for name, members in groupby(parameters, lambda each: each.scope or each.path):
-        yield BuiltLayer(
-            name=name,
-            layer=Tensors(),
-            input_shapes=(),
-            output_shapes=(),
-            parameters=tuple(members),
-        )
+        yield BuiltLayer(name=name, layer=Tensors(), parameters=tuple(members))
 
 
 Subject = Model | Checkpoint
-"""What a report on weights is about."""
+"""The subject of a report on weights."""
 
 
 def require_subject(value: object) -> None:

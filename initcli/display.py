@@ -1,4 +1,4 @@
-"""Results that show themselves: in a Python shell, in a terminal and in a notebook."""
+"""Rich representations of results in Python shells, terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Displayed(msgspec.Struct, frozen=True):
     """Base class of results.
 
     ``view`` names the function of :mod:`initcli.render.views` that gives the table, the record and
-    the rows. That module lies on a floor above and is imported when a result is shown.
+    the rows. That module is imported when a result is shown.
     """
 
     view: ClassVar[str]
 
     @property
     def headline(self) -> str:
-        """What the result is about, in one line."""
+        """The subject of the result, in one line."""
         raise NotImplementedError
 
     def lines(self) -> Iterable[tuple[str, ...]]:
@@ -66,7 +66,7 @@ class Displayed(msgspec.Struct, frozen=True):
 
 
 class DisplayedSequence(Displayed, Generic[Entry], frozen=True, kw_only=True):
-    """A result with several entries, which it gives like a tuple."""
+    """A result with several entries, which is a sequence of them."""
 
     entries: tuple[Entry, ...]
 

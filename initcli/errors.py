@@ -247,6 +247,8 @@ _MAX_COMPARED = 50
 """Characters of a name that are compared. The time grows with their third power."""
 _MAX_LIKELY = 10
 """Names that are compared character by character."""
+_MAX_NAMED = 5
+"""Names that a message lists."""
 _MAX_NAMES = 1_000
 """Names from which those are chosen."""
 
@@ -281,10 +283,10 @@ def listed(words: Iterable[str], conjunction: str = "or") -> str:
     return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
-def few(names: Sequence[str], most: int = 3) -> str:
-    """``a, b and c``, or ``a, b, c and 4 more``."""
-    more = [f"{len(names) - most:,} more"] if len(names) > most else []
-    return listed([*names[:most], *more], "and")
+def some(names: Sequence[str], conjunction: str = "and") -> str:
+    """``a, b and 3 more``: the first names, and how many are left out."""
+    more = len(names) - _MAX_NAMED
+    return listed([*names[:_MAX_NAMED], *([f"{more:,} more"] if more > 0 else [])], conjunction)
 
 
 def printable(text: str) -> str:

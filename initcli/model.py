@@ -25,16 +25,16 @@ BLOCK_NUMBER = re.compile(r"(?<![^.])[0-9]{1,18}(?![^.])")
 
 
 class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer in its place: what it is called, what flows in and out, and its parameters.
+    """A layer in a model: its name, its input and output shapes, and its parameters.
 
-    Shapes are those of its first call. A network within the model has layers of its own, whose
-    parameters are its. ``path`` is where in the document it is written.
+    Shapes are those of the first call. A network within the model has ``layers``, and their
+    parameters. ``path`` is the path of the layer in the document.
     """
 
     name: str
     layer: Layer
-    input_shapes: Shapes
-    output_shapes: Shapes
+    input_shapes: Shapes = ()
+    output_shapes: Shapes = ()
     parameters: tuple[Parameter, ...]
     layers: tuple[BuiltLayer, ...] = ()
     calls: int = 1
@@ -42,7 +42,7 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def output_shape(self) -> Shape:
-        """The shape of its output, of the first where there are several."""
+        """The shape of the output, or of the first of several."""
         return self.output_shapes[0]
 
     @property
@@ -69,7 +69,7 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def leaves(layers: Iterable[BuiltLayer]) -> Iterator[BuiltLayer]:
-    """The layers that hold no others, those of networks within the model included."""
+    """The layers without inner layers, those of networks within the model included."""
     for layer in layers:
         if layer.layers:
             yield from leaves(layer.layers)
@@ -78,7 +78,7 @@ def leaves(layers: Iterable[BuiltLayer]) -> Iterator[BuiltLayer]:
 
 
 def blocks_as_one(path: str) -> str:
-    """The path of a tensor without the numbers of its blocks, which are alike: ``layers.*.norm``.
+    """The path of a tensor with ``*`` in place of the number of a block: ``layers.*.norm``.
 
     >>> from initcli.model import blocks_as_one
     >>> blocks_as_one("model.layers.11.mlp.fc1.weight")
@@ -88,7 +88,7 @@ def blocks_as_one(path: str) -> str:
 
 
 def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter]) -> BuiltLayer:
-    """The layer with each of its parameters changed, those of layers within it too."""
+    """The layer with a function applied to its parameters, and to those of inner layers."""
     return msgspec.structs.replace(
         layer,
         parameters=tuple(map(change, layer.parameters)),
@@ -102,7 +102,7 @@ def with_notes(model: Model, notes: Iterable[str]) -> Model:
 
 
 class HiddenSize(msgspec.Struct, frozen=True, kw_only=True):
-    """One size of a spec that a wider model has more of, or could have."""
+    """One size of a spec that is, or could be, larger in a wider model."""
 
     layer: Annotated[str, doc("Layer that it belongs to; empty for a key of a configuration.")]
     argument: Annotated[str, doc("Argument, such as units.")]
@@ -112,7 +112,7 @@ class HiddenSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Width(msgspec.Struct, frozen=True, kw_only=True):
-    """The width of a model: a factor of all its hidden sizes.
+    """The width of a model: the factor of all hidden sizes.
 
     ``family`` is what the models of one sweep have in common, as a label; ``scaled`` and ``fixed``
     are the sizes at width 1.
@@ -132,7 +132,7 @@ class Width(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _counted(sizes: Sequence[HiddenSize]) -> str:
-    """Sizes in short: those of a few layers, or how many there are of each argument."""
+    """A summary of sizes: the layers of each argument, or their number."""
     named: dict[str, list[str]] = {}
     for size in sizes:
         named.setdefault(size.argument, []).append(size.layer)
@@ -148,7 +148,7 @@ Kind = Literal["missing", "optional", "unexpected", "shape", "untied"]
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """A tensor of which a file and the model that its values are held against say different things.
+    """A tensor that differs between a file and the model that its values are compared with.
 
     Args:
         kind: ``missing`` where the file has no values of a declared tensor, ``optional`` where it
@@ -175,13 +175,11 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
 class Model(Displayed, frozen=True, kw_only=True):
     """Checked layers, from which every weight follows.
 
-    ``network`` says who takes what from whom, and ``layers`` are its layers in their places.
-    ``document`` is what it was made of, and ``notes`` are facts about how that was read which its
-    author should know. ``functions`` are the custom initializers that the document may name.
-    ``width`` says how it was scaled, in a sweep of widths.
-    ``ties`` are other names of parameters, with their paths. ``loss`` is that of outputs without an
-    activation, where the source says it. ``disagreements`` are those of a file
-    that gives the values, where its names are the model's.
+    ``network`` has the connections of the layers. ``document`` is the source, and ``notes`` are
+    facts about it for its author. ``functions`` are the custom initializers that the document may
+    name. ``width`` is the factor of a sweep of widths. ``ties`` are other names of parameters, with
+    their paths. ``loss`` is that of outputs without an activation, if the source names it.
+    ``disagreements`` are those of a file with the values of the model.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A parameter: one tensor of a layer, and all that decides its values."""
+"""A parameter: one tensor of a layer, with its initializer or its stored values."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def separator(self) -> str:
-        """What separates the parts of the path: files of PyTorch's tensors have dots."""
+        """The separator of the parts of the path: dots in files of PyTorch tensors."""
         return "/" if "/" in self.path else "."
 
     @property
@@ -97,7 +97,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     def fans(self) -> Fans:
         """Fan-in and fan-out as the initializer counts them, if its distribution depends on them.
 
-        Otherwise the true fans, if the layer says them.
+        Otherwise the true fans, if the layer declares them.
         """
         declared = getattr(self.initializer, "declared", None) or self.initializer
         own = self.wired_fans

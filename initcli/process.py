@@ -58,7 +58,7 @@ def _quiet_when_interrupted(hook: Callable[..., Any]) -> Callable[..., None]:
 
 
 def reraise_interrupt(error: BaseException) -> None:
-    """Raise an interrupt of the user again; one that a person's function raises is its failure.
+    """Raise an interrupt of the user again, but not one that a user's function raises.
 
     Under Python's own handler the two cannot be told apart.
     """
@@ -125,7 +125,7 @@ def missing_resource(error: BaseException | None) -> str:
 def tell(line: str) -> None:
     """Print a line to standard error, if that can be written."""
     with suppress(OSError):
-        print(line, file=sys.stderr)
+        print(line, file=sys.stderr, flush=True)
 
 
 def replace_streams() -> None:

@@ -1,4 +1,4 @@
-"""Stored values: the tensors of a weights file, read part by part.
+"""Stored values: the tensors of a file of weights, read part by part.
 
 A tensor holds the place and encoding of its values, which are read only on request. It can be
 pickled, so that other processes read their parts themselves.
@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 import os
-from bisect import bisect_right
 from functools import cache, lru_cache
-from itertools import accumulate
 from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from initcli.types import BYTES, Array, Size, TensorDtype
+from initcli.types import BYTES, Array, Size
 
 Bits = NDArray[np.unsignedinteger[Any]]
 
@@ -41,7 +39,7 @@ class Storage(Protocol):
 
 
 class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One tensor of a weights file.
+    """One tensor of a file of weights.
 
     ``path`` is its name in the file. ``dtype`` is that of its entries, or the name of the blocks in
     which they are packed, such as ``q4_0``. ``storage`` is None if the entries cannot be read
@@ -98,7 +96,7 @@ class StoredTensor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.values(self.entries(start, stop))
 
     def _bits(self, entries: Array) -> Bits:
-        width = BYTES[self.dtype]  # type: ignore[index]  # it has patterns
+        width = BYTES[self.dtype]
         return np.ascontiguousarray(entries).view(np.uint8 if width == 1 else np.uint16)
 
 
@@ -150,7 +148,7 @@ class Strided(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Entries in memory, for small tensors that are stored as numbers."""
+    """Entries in memory."""
 
     values: Array
 
@@ -167,11 +165,11 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """Entries of several tensors of a file in sequence, with the names of the tensors."""
+    """Entries in several places in sequence; ``names`` are those of the tensors that hold them."""
 
     parts: tuple[Storage, ...]
     sizes: tuple[int, ...]
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def is_sequential(self) -> bool:
@@ -184,17 +182,15 @@ class Joined(msgspec.Struct, frozen=True):
         return sum(part.bytes for part in self.parts)
 
     def read(self, start: int, stop: int) -> Array:
-        """A copy of entries, or a view if one tensor has them all."""
-        ends = list(accumulate(self.sizes))
-        index = bisect_right(ends, start)
+        """A copy of entries, or a view if one part has them all."""
         pieces: list[Array] = []
-        while True:
-            begin = ends[index] - self.sizes[index]
-            pieces.append(self.parts[index].read(start - begin, min(stop, ends[index]) - begin))
-            start = ends[index]
-            if start >= stop:
-                return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-            index += 1
+        for part, size in zip(self.parts, self.sizes, strict=True):
+            if start < size and stop > 0:
+                pieces.append(part.read(max(start, 0), min(stop, size)))
+            start, stop = start - size, stop - size
+        if not pieces:
+            return self.parts[0].read(0, 0)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -282,23 +278,3 @@ _PATTERNS: dict[str, Any] = {
     "uint16": lambda: np.arange(1 << 16),
 }
 """The values of the bit patterns of each narrow dtype."""
-
-NUMPY: dict[TensorDtype, str] = {
-    "float64": "<f8",
-    "float32": "<f4",
-    "float16": "<f2",
-    "bfloat16": "<u2",
-    "float8_e4m3fn": "|u1",
-    "float8_e5m2": "|u1",
-    "float8_e8m0fnu": "|u1",
-    "int64": "<i8",
-    "int32": "<i4",
-    "int16": "<i2",
-    "int8": "|i1",
-    "uint64": "<u8",
-    "uint32": "<u4",
-    "uint16": "<u2",
-    "uint8": "|u1",
-    "bool": "|u1",
-}
-"""The NumPy dtype in which the entries of each dtype are read: their bits where NumPy lacks it."""

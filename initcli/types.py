@@ -51,15 +51,8 @@ TensorDtype = Literal[
 CODES: tuple[TensorDtype, ...] = ("int8", "uint8")
 """Dtypes of codes, which become weights only with their scales."""
 WHOLE: tuple[TensorDtype, ...] = (
-    *CODES,
-    "int16",
-    "uint16",
-    "int32",
-    "uint32",
-    "int64",
-    "uint64",
-    "bool",
-)
+    *CODES, "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"
+)  # fmt: skip
 """Integer dtypes."""
 DataFormat = Literal["channels_last", "channels_first"]
 Severity = Literal["error", "warning"]
@@ -75,45 +68,38 @@ Shapes = tuple[Shape, ...]
 Size = tuple[int, ...]
 """Sizes of a parameter."""
 
-BYTES: dict[TensorDtype, int] = {
-    "float16": 2,
-    "bfloat16": 2,
-    "float32": 4,
-    "float64": 8,
-    "float8_e4m3fn": 1,
-    "float8_e5m2": 1,
-    "float8_e8m0fnu": 1,
-    "int8": 1,
-    "uint8": 1,
-    "int16": 2,
-    "uint16": 2,
-    "int32": 4,
-    "uint32": 4,
-    "int64": 8,
-    "uint64": 8,
-    "bool": 1,
+
+class _Encoding(NamedTuple):
+    bytes: int
+    largest: float
+    numpy: str
+
+
+_ENCODINGS: dict[TensorDtype, _Encoding] = {
+    "float16": _Encoding(2, 65504.0, "<f2"),
+    "bfloat16": _Encoding(2, 3.3895313892515355e38, "<u2"),
+    "float32": _Encoding(4, 3.4028234663852886e38, "<f4"),
+    "float64": _Encoding(8, 1.3407807929942596e154, "<f8"),
+    "float8_e4m3fn": _Encoding(1, 448.0, "|u1"),
+    "float8_e5m2": _Encoding(1, 57344.0, "|u1"),
+    "float8_e8m0fnu": _Encoding(1, 2.0**127, "|u1"),
+    "int8": _Encoding(1, 127.0, "|i1"),
+    "uint8": _Encoding(1, 255.0, "|u1"),
+    "int16": _Encoding(2, 2.0**15 - 1, "<i2"),
+    "uint16": _Encoding(2, 2.0**16 - 1, "<u2"),
+    "int32": _Encoding(4, 2.0**31 - 1, "<i4"),
+    "uint32": _Encoding(4, 2.0**32 - 1, "<u4"),
+    "int64": _Encoding(8, 2.0**63 - 1, "<i8"),
+    "uint64": _Encoding(8, 2.0**64 - 1, "<u8"),
+    "bool": _Encoding(1, 1.0, "|u1"),
 }
+BYTES: dict[str, int] = {name: each.bytes for name, each in _ENCODINGS.items()}
 """Bytes of one entry."""
-LARGEST: dict[TensorDtype, float] = {
-    "float16": 65504.0,
-    "bfloat16": 3.3895313892515355e38,
-    "float32": 3.4028234663852886e38,
-    "float64": 1.3407807929942596e154,
-    "float8_e4m3fn": 448.0,
-    "float8_e5m2": 57344.0,
-    "float8_e8m0fnu": 2.0**127,
-    "int8": 127.0,
-    "uint8": 255.0,
-    "int16": 2.0**15 - 1,
-    "uint16": 2.0**16 - 1,
-    "int32": 2.0**31 - 1,
-    "uint32": 2.0**32 - 1,
-    "int64": 2.0**63 - 1,
-    "uint64": 2.0**64 - 1,
-    "bool": 1.0,
-}
+LARGEST: dict[TensorDtype, float] = {name: each.largest for name, each in _ENCODINGS.items()}
 """Largest number of a dtype; for float64 the largest whose square is finite, so that standard
 deviations can be measured."""
+NUMPY: dict[str, str] = {name: each.numpy for name, each in _ENCODINGS.items()}
+"""The NumPy dtype of the entries of a dtype, or of their bits if NumPy lacks it."""
 
 
 class ArgumentError(ValueError):
@@ -151,11 +137,16 @@ def shapes_text(shapes: Shapes) -> str:
     return ", ".join(map(shape_text, shapes))
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and a noun, in the plural where needed: ``1 layer``, ``2,000 layers``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def texts(argument: str, values: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     """The values of an argument that is a list of texts or paths.
 
     Raises:
-        TypeError: there is one text in place of a list, whose characters nobody means.
+        TypeError: it is one text in place of a list.
     """
     if isinstance(values, str | os.PathLike):
         one = os.fspath(values)

@@ -7,11 +7,13 @@ the notebook, and draws the pictures.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import inspect
+from typer.testing import CliRunner
 
 from initcli.checks import known_checks
+from initcli.cli.app import app
 from initcli.limits import Limits
 from initcli.reports.catalog import CatalogReport, ThingRow
 from initcli.reports.check import CheckReport, FindingRecord
@@ -70,6 +74,7 @@ ROWS = {
     "check": FindingRecord,
     "catalog": ThingRow,
 }
+_OF_SHELL = {"|", "&&", ">", "<"}
 TOOLS = ("jq", "yq", "xargs", "parallel")
 """Programs that commands of the documents use."""
 _GENERATED = re.compile(r"(<!-- from (.+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -189,27 +194,27 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def output(command: str) -> str:
     """The output of a command on both streams, 80 columns wide, without color."""
-    scripts = str(Path(sys.executable).parent)
-    environment = {
-        **os.environ,
-        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "80",
-        "NO_COLOR": "1",
-        "PYTHONUTF8": "1",
-    }
+    environment = {"COLUMNS": "80", "NO_COLOR": "1", "PYTHONUTF8": "1"}
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "sample_configs", Path(folder) / "sample_configs")
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            check=False,
-        )
+        program, *words = shlex.split(command)
+        if program == "initcli" and not _OF_SHELL & set(words):  # spare the start of a process
+            with contextlib.chdir(folder):
+                shown = CliRunner().invoke(app, words, env=environment, prog_name=program).output
+        else:
+            scripts = str(Path(sys.executable).parent)
+            environment["PATH"] = f"{scripts}{os.pathsep}{os.environ['PATH']}"
+            shown = subprocess.run(
+                ["bash", "-c", command],
+                cwd=folder,
+                env={**os.environ, **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                check=False,
+            ).stdout
     # Editors take spaces off the ends of lines, and so does this page.
-    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+    return "".join(f"{line.rstrip()}\n" for line in shown.splitlines())
 
 
 def terminal_svg() -> str:

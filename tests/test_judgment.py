@@ -125,7 +125,7 @@ def random_stack(seed: int) -> list[dict[str, Any]]:
     return [*layers, dense(4, **zeros)]
 
 
-@pytest.mark.parametrize("start", range(0, 200, 20))
+@pytest.mark.parametrize("start", range(0, 120, 20))
 def test_random_stacks_get_one_answer(start: int) -> None:
     for seed in range(start, start + 20):
         model = of_layers(*random_stack(seed))
@@ -135,7 +135,7 @@ def test_random_stacks_get_one_answer(start: int) -> None:
 def test_random_stacks_are_of_all_kinds() -> None:
     texts = [
         initcli.verdict(initcli.predict_signal(of_layers(*random_stack(seed)))).text
-        for seed in range(0, 200, 3)
+        for seed in range(0, 120, 2)
     ]
     kinds = ("keeps its size", "vanishes", "explodes", "saturated", "outputs are 0")
     assert {kind for kind in kinds for text in texts if kind in text} == set(kinds)

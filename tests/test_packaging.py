@@ -25,7 +25,7 @@ WEIGHTS = REFERENCE / "weights" / "safetensors.safetensors"
 
 PACKAGE = ROOT / "initcli"
 
-# Each is run under `-W error`; the paths that draw and write differ most between versions.
+# They are run under `-W error`; the paths that draw and write differ most between versions.
 COMMANDS = [
     "summary tour.yaml --jobs 2",
     "hist tour.yaml --out plots --html",
@@ -220,13 +220,19 @@ def test_every_command_is_tried_below() -> None:
     assert set(commands) == {command.split()[0] for command in COMMANDS}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_an_installed_command_runs_far_from_the_checkout_and_warns_of_nothing(
-    command: str, installed: Path, tmp_path: Path
+def test_the_installed_commands_run_far_from_the_checkout_and_warn_of_nothing(
+    installed: Path, tmp_path: Path
 ) -> None:
     shutil.copy(TOUR, tmp_path)
     shutil.copy(WEIGHTS, tmp_path / "weights.safetensors")
-    python("-m", "initcli", *command.split(), cwd=tmp_path, path=installed)
+    code = (
+        "import sys\nfrom initcli.cli.app import app\n"
+        "for command in sys.argv[1:]:\n"
+        "    status = app(command.split(), 'initcli', standalone_mode=False)\n"
+        "    assert not status, command\n"
+    )
+    python("-m", "initcli", *COMMANDS[0].split(), cwd=tmp_path, path=installed)
+    python("-c", code, *COMMANDS[1:], cwd=tmp_path, path=installed)
 
 
 def test_a_path_in_place_of_a_model_is_an_error_that_names_load() -> None:

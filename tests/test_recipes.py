@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from documents import DOCUMENTS, missing_tools
-from support.paths import ROOT
 
 TEXT = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
+SOUND = "input_shape: [8]\nlayers: [{type: Dense, units: 8}]\n"
 BROKEN = """\
 input_shape: [8]
 layers:
@@ -46,10 +46,10 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A folder with a folder of models in it."""
+    """A folder with a folder of two models in it."""
     (tmp_path / "models").mkdir()
-    for name in ("tour", "mlp_relu_deep"):
-        shutil.copy(ROOT / "sample_configs" / f"{name}.yaml", tmp_path / "models")
+    for name in ("tour", "other"):
+        (tmp_path / "models" / f"{name}.yaml").write_text(SOUND, "utf-8")
     return tmp_path
 
 

@@ -11,7 +11,7 @@ from autograd import elementwise_grad
 
 from initcli.activations import Activation, Linear
 from initcli.signal import arrays
-from initcli.signal.field import NODES, WEIGHTS
+from initcli.signal.hermite import NODES, WEIGHTS
 from initcli.signal.observing import near_bounds
 from initcli.types import Array
 

@@ -13,7 +13,7 @@ import msgspec
 from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved
 from initcli.documents.edit import Change, merged
-from initcli.errors import Path, SignalError, TooLarge, few
+from initcli.errors import Path, SignalError, TooLarge, some
 from initcli.initializers import LecunNormal, Ones
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
@@ -21,7 +21,8 @@ from initcli.signal.figures import FirstLoss, Signal
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.judgment import Judgment
 from initcli.signal.measured import measure_signal, predict_signal
-from initcli.signal.planning import BATCH, NotAfforded, Plan, TooSlow, notes_of_left_out, planned
+from initcli.signal.notes import notes_of_left_out
+from initcli.signal.planning import BATCH, NotAfforded, Plan, TooSlow, planned
 from initcli.signal.program import program
 from initcli.signal.zeros import Zeros, is_kernel, is_scale, is_zero
 
@@ -317,7 +318,7 @@ class Evidence:
         needed = self.scales.solved
         unknown = [name for name in names if name in needed and needed[name] is None]
         if unknown:
-            self.notes.append(f"the scale that the kernels of {few(unknown)} need is not known")
+            self.notes.append(f"the scale that the kernels of {some(unknown)} need is not known")
         solved = [one for name in names if (one := needed.get(name)) is not None]
         groups: dict[Path, list[Solved]] = {}
         for one in solved:

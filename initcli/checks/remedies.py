@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from initcli.documents.document import Dialect
 from initcli.documents.edit import yaml_flow
 from initcli.initializers import (
     Initializer,
@@ -119,7 +118,7 @@ def _rounded(value: float) -> float:
     return short if abs(short / value - 1) < 0.005 else float(f"{value:.3g}")
 
 
-def written(argument: str, value: Any, dialect: Dialect = "initcli") -> str:
+def written(argument: str, value: Any, dialect: str = "initcli") -> str:
     """An argument as text to paste into a spec, or into the Python that makes a model."""
     if dialect == "initcli":
         return f"{argument}: {yaml_flow(value)}"

@@ -11,9 +11,10 @@ from initcli.activations import Activation, Linear
 from initcli.checks.critical import Critical, critical
 from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
+from initcli.signal.initial_fields import alike
+from initcli.signal.moments import Weight, distribution_moments
 from initcli.signal.program import Step
-from initcli.signal.rules.base import Weight
-from initcli.signal.theory import Theory, alike, distribution_moments
+from initcli.signal.theory import Theory
 
 _UNSTABLE = math.log(100)
 """Change of a signal at the best scale above which an activation is unstable, as a logarithm."""

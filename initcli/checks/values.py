@@ -72,7 +72,7 @@ class Held(NamedTuple):
         if not isinstance(joined, Joined):
             return []
         found, start = [], 0
-        for name, size in zip(joined.names, joined.sizes, strict=True):
+        for name, size in zip(joined.names, joined.sizes, strict=False):
             places = range(start, start + size, CHUNK)
             start += size
             if is_meant(self.stored.read(n, min(n + CHUNK, start)) for n in places):

@@ -37,6 +37,7 @@ def catalog(
       initcli catalog
       initcli catalog Dense
     """
+    from initcli.render.views import View
     from initcli.reports.catalog import CatalogReport, catalog, catalog_rows, matching
 
     things = catalog() if name is None else matching(name)
@@ -46,12 +47,8 @@ def catalog(
 
         return catalog_page(things)
 
-    write_report(
-        format,
-        table=table,
-        record=lambda: CatalogReport.of(things),
-        rows=lambda: catalog_rows(things),
-    )
+    view = View(table, lambda: CatalogReport.of(things), lambda: catalog_rows(things))
+    write_report(format, view)
 
 
 def schema(

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from initcli.cli.completion import checks
+from initcli.cli.loading import Loading
 from initcli.cli.options import (
-    Call,
-    Custom,
-    Defaults,
     Html,
-    Loading,
-    Pairs,
-    Sample,
-    Seed,
-    Settings,
     Theory,
-    Weights,
     format_option,
     report_text,
 )
@@ -79,15 +71,9 @@ def check(
         typer.Option(min=1, max=1000, help="Number of draws to measure.", show_default="3"),
     ] = None,
     theory: Theory = False,
-    sample: Sample = False,
-    weights: Weights = None,
-    map: Pairs = None,
+    *,
+    loading: Loading,
     html: Html = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
-    call: Call = None,
 ) -> None:
     """Find problems of the initialization, and how to fix them.
 
@@ -111,24 +97,25 @@ def check(
             "name a spec, such as model.yaml, or - for standard input", param_hint="SPEC"
         )
     if theory and (batch or draws):
-        message = "nothing is sampled that --batch or --draws could change"
+        message = "nothing is sampled, so --batch and --draws have no effect"
         raise typer.BadParameter(message, param_hint="--theory")
-    for option, given in (("--set", settings), ("--weights", weights)):
+    for option, given in (("--set", loading.settings), ("--weights", loading.weights)):
         if given and (fix or diff):
-            message = f"--fix changes the files, to which {option} does not apply"
+            message = "it cannot be used with --fix or --diff, which change the file of the spec"
             raise typer.BadParameter(message, param_hint=option)
     if fix or diff:
         from initcli.sources.code.objects import is_code
 
         if code := next(filter(is_code, specs), None):
-            raise typer.BadParameter(f"{code} is code, which is not changed", param_hint="--fix")
+            raise typer.BadParameter(
+                f"{code} is code, and only specs can be fixed", param_hint="--fix"
+            )
     if html is not None and len(specs) > 1:
         raise typer.BadParameter(f"it needs a single spec, not {len(specs)}", param_hint="--html")
     from initcli.checks import check as judge
     from initcli.checks import chosen_checks
     from initcli.errors import InitcliError
 
-    loading: dict[str, Any] = {"seed": seed, "defaults": defaults, "custom": custom or ()}
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     judging: dict[str, Any] = {"how": how, "batch": batch, "draws": draws}
     judging |= {"select": _codes(select), "ignore": _codes(ignore)}
@@ -139,11 +126,15 @@ def check(
             from initcli.checks import fixing
 
             with patience([spec]):
-                fixed = fixing.fix(spec, **loading, **judging)
+                fixed = fixing.fix(
+                    spec,
+                    seed=loading.seed,
+                    defaults=loading.defaults,
+                    custom=loading.custom or (),
+                    **judging,
+                )
             return fixed.last, fixed
-        model = Loading(seed, defaults, custom, settings, call, weights, map).weights(
-            spec, sample=sample
-        )
+        model = loading.subject(spec)
         with patience([spec]):
             return judge(model, **judging), None
 
@@ -201,6 +192,7 @@ def _print(
 ) -> None:
     """Print the findings, to standard error if the fixed spec goes to standard output."""
     from initcli.render import findings
+    from initcli.render.views import View
     from initcli.reports.check import CheckReport, check_rows
 
     if format == "github":
@@ -209,13 +201,12 @@ def _print(
         text = ""  # nothing was checked
     else:
         total = findings.total(reports, len(not_read))
-        parts = report_text(
-            format,
-            table=lambda *_: findings.findings_page(reports, len(not_read)),
-            record=lambda: CheckReport.of(reports, list(not_read)),
-            rows=lambda: check_rows(reports, total),
+        view = View(
+            lambda *_: findings.findings_page(reports, len(not_read)),
+            lambda: CheckReport.of(reports, list(not_read)),
+            lambda: check_rows(reports, total),
         )
-        text = "".join(parts)
+        text = "".join(report_text(format, view))
     if to_stderr:
         sys.stderr.write(text)
     else:

@@ -22,8 +22,6 @@ from initcli.cli.terminal import patience, progress, say
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import RenderableType
-
     from initcli.checkpoint import Subject
     from initcli.reports.diff import Change
 
@@ -70,7 +68,8 @@ def diff(
       initcli diff model.yaml model.safetensors --filter '*/kernel' --plot changes.png
     """
     kind = picture_format(plot, "--plot")
-    from initcli.reports.diff import DiffReport, aligned, changes, diff_rows
+    from initcli.render.views import compared
+    from initcli.reports.diff import aligned, changes
     from initcli.sampling.workers import suitable
 
     first, second = (_subject(each, custom or (), sample=sample) for each in (a, b))
@@ -87,17 +86,7 @@ def diff(
                 bare.append(change.bare)
                 yield change
 
-    def table(width: int, ascii_only: bool) -> RenderableType:
-        from initcli.render.diff import diff_table
-
-        return diff_table(first, second, found(), width=width, ascii_only=ascii_only, fold=not all)
-
-    write_report(
-        format,
-        table=table,
-        record=lambda: DiffReport.of(first, second, found()),
-        rows=lambda: diff_rows(first, second, found()),
-    )
+    write_report(format, compared(first, second, found(), fold=not all))
     if plot is not None:
         from initcli.files import write_whole
         from initcli.render.diff_plot import changes_picture

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from initcli.cli.drawing import Drawing
+from initcli.cli.loading import Loading, for_each
 from initcli.cli.options import (
-    Call,
-    Custom,
-    Defaults,
     Filter,
     Jobs,
-    Loading,
     MaxDraws,
-    Pairs,
     PictureFormat,
-    Sample,
-    Seed,
-    Settings,
     Specs,
-    Weights,
     chosen,
-    for_each,
 )
 from initcli.cli.terminal import (
     console,
@@ -120,15 +110,9 @@ def hist(
         ),
     ] = False,
     filter: Filter = None,
-    sample: Sample = False,
-    weights: Weights = None,
-    map: Pairs = None,
+    *,
+    loading: Loading,
     max_draws: MaxDraws = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
-    call: Call = None,
     jobs: Jobs = None,
 ) -> None:
     """Draw a histogram of every tensor, together with its distribution.
@@ -196,8 +180,7 @@ def hist(
             )
 
     do = drawn if out is None else pictured
-    loading = Loading(seed, defaults, custom, settings, call, weights, map)
-    for_each(specs, partial(loading.weights, sample=sample), do)
+    for_each(specs, loading.subject, do)
 
 
 def _draw(
@@ -209,11 +192,11 @@ def _draw(
     scale: tuple[float, float] | None,
 ) -> None:
     """Draw histograms in the terminal, each as soon as its tensor is measured."""
-    from initcli.render.bars import BarChart, heading
+    from initcli.render.bars import BarChart, legend
     from initcli.reports.tensors import common_range
 
     page, plain = console()
-    write(printed(page, heading(model, ascii_only=plain)))
+    write(printed(page, legend(model, ascii_only=plain)))
     if same_scale:
         tensors = list(tensors)
         scale = common_range(tensors)

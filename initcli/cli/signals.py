@@ -12,23 +12,21 @@ import typer
 from initcli.choices import LayerOrder, Loss, Optimizer
 from initcli.cli.completion import activations, frameworks, initializers
 from initcli.cli.completion import settings as paths_of_values
+from initcli.cli.loading import Reading, for_each
 from initcli.cli.options import (
     All,
     Batch,
     Custom,
-    Defaults,
     Depth,
     Draws,
     FormatOption,
     Html,
     Input,
-    Loading,
     Picture,
     Seed,
     Settings,
     Specs,
     Theory,
-    for_each,
     max_lines,
     picture_format,
     write_report,
@@ -42,8 +40,6 @@ from initcli.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from initcli.frameworks import Framework
     from initcli.model import Model
     from initcli.render.progress import ProgressBar
@@ -82,10 +78,8 @@ def signal(
             help="Loss of outputs without an activation; softmax and sigmoid imply theirs."
         ),
     ] = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Print the size of every layer's output and gradient.
 
@@ -98,7 +92,7 @@ def signal(
     """
     picture = _picture(out)
     if theory and input is not None:
-        message = "nothing is sampled that --input could change"
+        message = "nothing is sampled, so --input has no effect"
         raise typer.BadParameter(message, param_hint="--theory")
     for option, given in (("--out", out), ("--html", html)):
         if given is not None and len(specs) > 1:
@@ -113,34 +107,18 @@ def signal(
             shown = ordered(result, sort)
         if filter:
             shown = shown.matching(filter)
-        from initcli.reports.signal import SignalReport, signal_rows
+        from initcli.render import views
 
-        def table(width: int, ascii_only: bool) -> RenderableType:
-            from initcli.render.signal_table import signal_table
-
-            return signal_table(
-                result,
-                width=width,
-                ascii_only=ascii_only,
-                shown=shown,
-                depth=depth,
-                max_rows=None if sort else max_lines(all=all),
-            )
-
-        write_report(
-            format,
-            table=table,
-            record=lambda: SignalReport.of(result, shown),
-            rows=lambda: signal_rows(spec, result, shown),
-            first=first,
-        )
+        most = None if sort else max_lines(all=all)
+        view = views.signal(result, shown, depth=depth, max_rows=most, spec=spec)
+        write_report(format, view, first=first)
         picture([(model.name, result)])
         if html is not None:
             from initcli.render.page import save_page, signal_page
 
             say(f"the page is {save_page(Path(html), signal_page(result), say)}")
 
-    for_each(specs, Loading(seed, defaults, custom, settings).model, report)
+    for_each(specs, reading.model, report)
 
 
 def _signal(
@@ -279,15 +257,15 @@ def compare(
       initcli compare model.yaml --defaults keras,torch,flax --theory
       initcli compare model.yaml --sweep layers.3.kernel_initializer.gain=0.5:2:log3
       initcli compare model.yaml --width 0.5,1,2,4
-      initcli compare model.yaml --width 1,2,4,8 --steps 3 --optimizer sgd --lr 0.1
+      initcli compare model.yaml --width 1,2,4 --steps 3 --optimizer sgd --lr 0.1
     """
     picture = _picture(out)
     if scale and not width:
-        raise typer.BadParameter("it says what --width scales", param_hint="--scale")
+        raise typer.BadParameter("it needs --width, such as --width 1,2,4", param_hint="--scale")
     if steps and (theory or not width):
-        message = "it measures models of several widths: --width 1,2,4, without --theory"
+        message = "it needs --width, such as --width 1,2,4, and cannot be used with --theory"
         raise typer.BadParameter(message, param_hint="--steps")
-    from initcli.reports.compare import CompareReport, compare_rows
+    from initcli.render import views
     from initcli.signal.comparison import compare, variants
     from initcli.signal.training import Training
 
@@ -318,48 +296,25 @@ def compare(
             progress=advance,
             training=training,
         )
-    compared = comparison.entries
     if width:
         _report_widths(comparison, format, out, max_lines(all=all))
         return
-    signals = [each.signal for each in compared]
+    signals = [each.signal for each in comparison]
     for note in dict.fromkeys(n for each in signals for n in (*each.model.notes, *each.notes)):
         say(note)
-
-    def table(width: int, ascii_only: bool) -> RenderableType:
-        from initcli.render.signal_table import comparison_table
-
-        return comparison_table(compared, width=width, ascii_only=ascii_only)
-
-    write_report(
-        format,
-        table=table,
-        record=lambda: CompareReport.of(compared),
-        rows=lambda: compare_rows(compared),
-    )
-    picture([(each.label, each.signal) for each in compared])
+    write_report(format, views.compare(comparison))
+    picture([(each.label, each.signal) for each in comparison])
 
 
 def _report_widths(comparison: Comparison, format: str, out: str | None, rows: int | None) -> None:
     """Print the trends of models of several widths, and save their picture."""
-    from initcli.reports.width import WidthReport, width_rows
+    from initcli.render import views
     from initcli.signal.width_sweep import fit_widths
 
     sweeps = fit_widths(comparison)
     for note in dict.fromkeys(note for sweep in sweeps for note in sweep.notes):
         say(note)
-
-    def table(width: int, ascii_only: bool) -> RenderableType:
-        from initcli.render.width_table import width_tables
-
-        return width_tables(sweeps, width=width, ascii_only=ascii_only, max_rows=rows)
-
-    write_report(
-        format,
-        table=table,
-        record=lambda: WidthReport.of(sweeps),
-        rows=lambda: width_rows(sweeps),
-    )
+    write_report(format, views.width(*sweeps, max_rows=rows))
     if out is not None:
         without_notices_of_matplotlib()
         from initcli.files import write_whole

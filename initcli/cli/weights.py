@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from initcli.cli.drawing import Drawing
+from initcli.cli.loading import Loading, for_each
 from initcli.cli.options import (
     All,
-    Call,
-    Custom,
-    Defaults,
     Depth,
     Filter,
     FormatOption,
     Jobs,
-    Loading,
     MaxDraws,
-    Pairs,
-    Sample,
-    Seed,
-    Settings,
     Spec,
     Specs,
     Stored,
-    Weights,
     chosen,
-    for_each,
     max_lines,
     write_report,
 )
@@ -55,9 +45,8 @@ def summary(
     depth: Depth = None,
     all: All = False,
     filter: Filter = None,
-    sample: Sample = False,
-    weights: Weights = None,
-    map: Pairs = None,
+    *,
+    loading: Loading,
     theory: Annotated[
         bool,
         typer.Option("--theory", help="Print distributions and shapes alone, without sampling."),
@@ -69,11 +58,6 @@ def summary(
         ),
     ] = False,
     max_draws: MaxDraws = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
-    call: Call = None,
     jobs: Jobs = None,
     cluster: Annotated[
         str | None,
@@ -93,7 +77,7 @@ def summary(
     drawing = Drawing(max_draws, jobs, cluster)
     if theory and any(each is not None for each in drawing):
         raise typer.BadParameter(
-            "nothing is sampled that --max-draws, --jobs or --cluster could change",
+            "nothing is sampled, so --max-draws, --jobs and --cluster have no effect",
             param_hint="--theory",
         )
     if jobs and cluster is not None:
@@ -105,7 +89,7 @@ def summary(
         # Code and configurations declare distributions and may have billions of weights, so they
         # are not sampled by default; values in memory or in a file are read.
         declared = model.source in ("python", "huggingface") and not is_stored(model)
-        if not theory and (sample or not declared):
+        if not theory and (loading.sample or not declared):
             drawn: Iterable[TensorSummary] = drawing.tensors(model, only)
         else:
             from initcli.reports.tensors import theory as distributions
@@ -115,6 +99,7 @@ def summary(
 
     def summarized(spec: str, model: Subject, first: bool) -> None:
         only = chosen(model, filter)
+        from initcli.render.views import View
         from initcli.reports.identify import matched
         from initcli.reports.summary import SummaryReport, summary_rows
 
@@ -134,16 +119,14 @@ def summary(
             shown = matched(model, tensors(model, shown_parameters(rows)))
             return summary_table(model, shown, width=width, ascii_only=ascii_only, rows=rows)
 
-        write_report(
-            format,
-            table=table,
-            record=lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
-            rows=lambda: summary_rows(spec, model, matched(model, tensors(model, only))),
-            first=first,
+        view = View(
+            table,
+            lambda: SummaryReport.of(model, matched(model, tensors(model, only))),
+            lambda: summary_rows(spec, model, matched(model, tensors(model, only))),
         )
+        write_report(format, view, first=first)
 
-    loading = Loading(seed, defaults, custom, settings, call, weights, map)
-    for_each(specs, partial(loading.weights, sample=sample), summarized)
+    for_each(specs, loading.subject, summarized)
 
 
 def identify(
@@ -164,25 +147,13 @@ def identify(
     drawing = Drawing(jobs=jobs)
 
     def found(spec: str, model: Subject, first: bool) -> None:
-        from initcli.reports import identify as identify_report
+        from initcli.render import views
+        from initcli.reports.identify import identified
 
-        tensors = drawing.tensors(model, chosen(model, filter))
-        answers = identify_report.identified(model, tensors)
+        answers = identified(model, drawing.tensors(model, chosen(model, filter)))
+        write_report(format, views.identified(model, answers, spec=spec), first=first)
 
-        def table(width: int, ascii_only: bool) -> RenderableType:
-            from initcli.render.identify import identify_table
-
-            return identify_table(model, answers, width=width, ascii_only=ascii_only)
-
-        write_report(
-            format,
-            table=table,
-            record=lambda: identify_report.IdentifyReport.of(answers),
-            rows=lambda: identify_report.identify_rows(spec, model, answers),
-            first=first,
-        )
-
-    for_each(specs, Loading(None, None, None, None).weights, found)
+    for_each(specs, Loading().subject, found)
 
 
 def export(
@@ -199,14 +170,8 @@ def export(
         ),
     ] = False,
     filter: Filter = None,
-    sample: Sample = False,
-    weights: Weights = None,
-    map: Pairs = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    defaults: Defaults = None,
-    custom: Custom = None,
-    call: Call = None,
+    *,
+    loading: Loading,
 ) -> None:
     """Save the weights in one file, each under its path.
 
@@ -229,8 +194,7 @@ def export(
     if file.suffix.lower() not in exporting.SUFFIXES:
         ends = f"the file's name must end in {listed(exporting.SUFFIXES)}"
         raise typer.BadParameter(ends, param_hint="--out")
-    loading = Loading(seed, defaults, custom, settings, call, weights, map)
-    model = loading.weights(spec, sample=sample)
+    model = loading.subject(spec)
     if lsuv:
         model = _unit_variance(model)
     only = chosen(model, filter)
@@ -247,7 +211,7 @@ def _unit_variance(model: Subject) -> Model:
     from initcli.signal.lsuv import lsuv
 
     if isinstance(model, Checkpoint) or any(each.stored for each in model.parameters):
-        message = "it scales drawn values, but these are stored"
+        message = "it scales sampled values, but these are stored"
         raise typer.BadParameter(message, param_hint="--lsuv")
     scaled = lsuv(model)
     for note in scaled.notes[len(model.notes) :]:

@@ -39,8 +39,8 @@ Nodes = dict[Path, Node]
 """The nodes of a text by path. Values behind an alias have none."""
 
 
-Dialect = Literal["initcli", "keras", "python", "huggingface"]
-"""The kind of a text: a spec, a Keras model, code, or a configuration of transformers."""
+DIALECTS = ("initcli", "keras", "python", "huggingface")
+"""Formats with remedies for their errors: specs, Keras models, code, and configurations."""
 
 
 class Origin(NamedTuple):
@@ -56,7 +56,8 @@ class Document:
 
     The nodes of a JSON text are found when an error or an edit first needs them. For data made from
     several documents, ``origins`` has the place of each part. Changes of the data can be written
-    into an editable text, which is YAML or JSON.
+    into an editable text, which is YAML or JSON. ``dialect`` is one of :data:`DIALECTS` or the name
+    of another format, for which errors have no remedies that are about specs.
     """
 
     file: str
@@ -64,7 +65,7 @@ class Document:
     data: Any
     find_nodes: Callable[[], Nodes] = field(compare=False)
     origins: Mapping[Path, Origin] = field(default_factory=dict)
-    dialect: Dialect = "initcli"
+    dialect: str = "initcli"
     is_editable: bool = False
     notes: tuple[str, ...] = ()
 
@@ -97,6 +98,8 @@ class Document:
         """The errors as one, each with its position in this document."""
         for error in errors:
             error.place = error.place or self.place(error.path, error.at_key)
+            if self.dialect not in DIALECTS and not error.remedy.startswith("--"):
+                error.remedy = ""
         return InvalidSpec(errors, _trailer(len(errors)))
 
     def refused(

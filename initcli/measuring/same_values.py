@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 
 import numpy as np
 
-from initcli.errors import few, printable
+from initcli.errors import printable, some
 from initcli.measuring.measurement import Measurement
 from initcli.sampling.chunks import CHUNK
 from initcli.stored import StoredTensor
@@ -40,7 +40,7 @@ class SameValues:
         """A sentence for each group."""
         for group in self.groups():
             paths = [each.path for each in group]
-            yield printable(f"{few(paths, 2)} have the same values")
+            yield printable(f"{some(paths)} have the same values")
 
 
 def _is_same(one: StoredTensor, two: StoredTensor) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
 from typing import TypeVar
 
@@ -27,8 +27,7 @@ _NUMBER = re.compile(r"_?\d+(?=.*/)|^([^/]*?)_?\d+$")
 """A number in the name of a layer's block, or at the end of the name of a layer outside blocks."""
 
 Sizes = tuple[float | None, ...]
-_Tensor = TypeVar("_Tensor", TensorSignal, TensorTrend)
-_Call = TypeVar("_Call", AttentionSignal, RouterSignal)
+_Row = TypeVar("_Row", bound=msgspec.Struct)
 
 
 def at_depth(layers: Sequence[LayerSignal], depth: int) -> Iterator[LayerSignal]:
@@ -47,8 +46,7 @@ def alike_layers(layers: Sequence[LayerSignal]) -> Iterator[LayerSignal]:
     """The layers; blocks after one that behave like it become the row of the last layer."""
     names = [layer.name for layer in layers]
     sizes = [(layer.std, layer.gradient_rms) for layer in layers]
-    stems = [_NUMBER.sub(r"\1", name) for name in names]
-    for start, length, count in _runs(names, stems, sizes):
+    for start, length, count in _runs(names, list(map(_stem, names)), sizes):
         yield from layers[start : start + length]
         if count > 1:
             end = start + length * count
@@ -59,62 +57,64 @@ def alike_layers(layers: Sequence[LayerSignal]) -> Iterator[LayerSignal]:
 
 def alike_trends(layers: Sequence[LayerTrend]) -> Iterator[LayerTrend]:
     """The layers of a sweep of widths; those that behave alike at both ends become one row."""
-    names = [layer.name for layer in layers]
     sizes = [
         tuple(trend.sizes[end] for _, trend in layer.trends for end in (0, -1)) for layer in layers
     ]
-    stems = [_NUMBER.sub(r"\1", name) for name in names]
-    for start, length, count in _runs(names, stems, sizes):
-        for index in range(start, start + length):
-            end = index + length * (count - 1)
-            title = _title(names[index], names[end], count) if count > 1 else names[index]
-            yield msgspec.structs.replace(layers[end], name=title)
+    return _folded(layers, "name", sizes)
 
 
 def alike_tensors(tensors: Sequence[TensorSignal]) -> Iterator[TensorSignal]:
     """The tensors; blocks that behave alike become the rows of the last block."""
-    return _alike_paths(tensors, [(tensor.gradient_rms.median,) for tensor in tensors])
+    sizes = [(tensor.gradient_rms.median,) for tensor in tensors]
+    return _folded(tensors, "path", sizes, _stem_of_path)
 
 
 def alike_tensor_trends(tensors: Sequence[TensorTrend]) -> Iterator[TensorTrend]:
     """The parameters of a sweep of widths, those that behave alike as in :func:`alike_trends`."""
-    return _alike_paths(
-        tensors, [tuple(each.gradient.sizes[end] for end in (0, -1)) for each in tensors]
-    )
-
-
-def _alike_paths(tensors: Sequence[_Tensor], sizes: Sequence[Sizes]) -> Iterator[_Tensor]:
-    names = [tensor.path for tensor in tensors]
-    stems = []
-    for name in names:
-        layer, slash, own = name.rpartition("/")
-        stems.append(_NUMBER.sub(r"\1", layer) + slash + own)
-    for start, length, count in _runs(names, stems, sizes):
-        for index in range(start, start + length):
-            end = index + length * (count - 1)
-            title = _title(names[index], names[end], count) if count > 1 else names[index]
-            yield msgspec.structs.replace(tensors[end], path=title)
+    sizes = [tuple(each.gradient.sizes[end] for end in (0, -1)) for each in tensors]
+    return _folded(tensors, "path", sizes, _stem_of_path)
 
 
 def alike_attention(rows: Sequence[AttentionSignal]) -> Iterator[AttentionSignal]:
     """The calls of attention; calls that are about equally uniform become the row of the last."""
-    return _alike_calls(rows, ("logit_std", "entropy"))
+    return _folded(rows, "layer", _figures(rows, "logit_std", "entropy"))
 
 
 def alike_routers(rows: Sequence[RouterSignal]) -> Iterator[RouterSignal]:
     """The mixtures of experts; those that are about equally even become the row of the last."""
-    return _alike_calls(rows, ("entropy", "busiest"))
+    return _folded(rows, "layer", _figures(rows, "entropy", "busiest"))
 
 
-def _alike_calls(rows: Sequence[_Call], figures: Sequence[str]) -> Iterator[_Call]:
-    names = [each.layer for each in rows]
-    stems = [_NUMBER.sub(r"\1", name) for name in names]
-    sizes = [tuple(call_figure(each, name) for name in figures) for each in rows]
-    for start, length, count in _runs(names, stems, sizes):
+def _figures(rows: Sequence[AttentionSignal | RouterSignal], *names: str) -> list[Sizes]:
+    return [tuple(call_figure(each, name) for name in names) for each in rows]
+
+
+def _stem(name: str) -> str:
+    """The name of a layer without the numbers in which repetitions differ."""
+    return _NUMBER.sub(r"\1", name)
+
+
+def _stem_of_path(path: str) -> str:
+    layer, slash, own = path.rpartition("/")
+    return _stem(layer) + slash + own
+
+
+def _folded(
+    rows: Sequence[_Row],
+    field: str,
+    sizes: Sequence[Sizes],
+    stem: Callable[[str], str] = _stem,
+) -> Iterator[_Row]:
+    """The rows; blocks that behave alike become the rows of the last block.
+
+    ``field`` is the attribute with the name of a row.
+    """
+    names = [getattr(row, field) for row in rows]
+    for start, length, count in _runs(names, list(map(stem, names)), sizes):
         for index in range(start, start + length):
             end = index + length * (count - 1)
             title = _title(names[index], names[end], count) if count > 1 else names[index]
-            yield msgspec.structs.replace(rows[end], layer=title)
+            yield msgspec.structs.replace(rows[end], **{field: title})
 
 
 def _title(first: str, last: str, count: int) -> str:

@@ -18,6 +18,7 @@ from initcli.measuring.bins import auto_bins
 from initcli.measuring.histogram import Histogram, around
 from initcli.model import Model
 from initcli.render.blocks import BLOCKS
+from initcli.render.heading import heading, separator
 from initcli.reports.summary import value_facts
 from initcli.reports.tensors import TensorSummary, is_stored, model_facts
 from initcli.sampling.chunks import rounding_limits
@@ -35,12 +36,10 @@ _FLOOR = 0.5
 """Number of entries at the bottom of a logarithmic scale."""
 
 
-def heading(model: Subject, *, ascii_only: bool = False) -> RenderableType:
-    """The model, and a legend."""
-    dot = " - " if ascii_only else " · "
-    facts = dot.join(model_facts(model))
+def legend(model: Subject, *, ascii_only: bool = False) -> RenderableType:
+    """The model, and the legend of its charts."""
     bar, line = ("#", "o") if ascii_only else ("█", "•")
-    title = Text.assemble((printable(model.name), "bold"), (f"{dot}{facts}{dot}", "dim"))
+    title = heading(model.name, (*model_facts(model), ""), ascii_only)
     title.append(f"{bar} {'stored' if is_stored(model) else 'drawn'}", "blue")
     if isinstance(model, Model):
         title.append(f"  {line} distribution", "red")
@@ -68,7 +67,7 @@ class BarChart:
     def of(self, tensor: TensorSummary) -> RenderableType:
         """The histogram of one tensor, below its name, its distribution and its figures."""
         seen, parameter = tensor.measured, tensor.parameter
-        dot = " - " if self.ascii_only else " · "
+        dot = separator(self.ascii_only)
         title = Text(f"{printable(parameter.path)} {shape_text(parameter.shape)}  ", "bold")
         title.append(printable(str(parameter.initializer)), "green")
         title.rstrip()

@@ -15,8 +15,9 @@ from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.render.blocks import ASCII, BLOCKS, sparkline
 from initcli.render.columns import Column, in_columns
+from initcli.render.heading import model_heading, separator
 from initcli.reports.diff import Change, DiffTotals
-from initcli.reports.tensors import TensorSummary, model_facts
+from initcli.reports.tensors import TensorSummary
 from initcli.types import shape_text
 
 _BARS = 8
@@ -68,11 +69,9 @@ def diff_table(
 
     lines = list(_folded(measured()) if fold else measured())
     totals = DiffTotals.of(bare)
-    sign = " - " if ascii_only else " · "
     title = [
-        Text.assemble((f"{letter}  ", "dim"), (printable(each.name), "bold"), "  ", (facts, "dim"))
+        Text.assemble((f"{letter}  ", "dim"), model_heading(each, ascii_only))
         for letter, each in (("A", a), ("B", b))
-        for facts in [sign.join(model_facts(each))]
     ]
     if not lines:
         return Group(*title, Text("There are no tensors."))
@@ -97,7 +96,7 @@ def diff_table(
     ]
     end = totals.text
     if totals.changed:
-        end += f"{sign}relative change of all pairs {_figure(totals.relative)}"
+        end += f"{separator(ascii_only)}relative change of all pairs {_figure(totals.relative)}"
     return Group(*title, Text(""), table, Text(""), *below, Text(end, "bold"))
 
 

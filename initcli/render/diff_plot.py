@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 
@@ -11,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from initcli.errors import printable
-from initcli.render.plots import DRAWN, GREY
+from initcli.render.picture_files import figure_file
+from initcli.render.tensor_axes import DRAWN, GREY
 from initcli.reports.diff import Change, DiffTotals
 
 _NAMED = 80
@@ -30,8 +30,7 @@ def changes_picture(title: str, changes: Sequence[Change], kind: str) -> bytes:
     low = 10.0 ** math.floor(math.log10(min(finite, default=0.1)) - 0.5)
     high = 2 * max(finite, default=1.0)
     named = len(changes) <= _NAMED
-    # Text stays text in SVG, and the same changes give the same file.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "initcli", "font.size": 8}):
+    with rc_context({"font.size": 8}):
         height = 1.5 + 0.17 * min(max(len(changes), 4), _NAMED)
         figure = Figure(figsize=(9, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -61,10 +60,7 @@ def changes_picture(title: str, changes: Sequence[Change], kind: str) -> bytes:
             fontsize=10,
             parse_math=False,
         )
-        target = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(target, format=kind, dpi=110, metadata=metadata)
-    return target.getvalue()
+        return figure_file(figure, kind, dpi=110)
 
 
 def _without_bar(change: Change) -> str:

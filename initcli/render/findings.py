@@ -14,7 +14,7 @@ from rich.text import Text
 
 from initcli.checks import Check, Finding, Report
 from initcli.errors import InitcliError, InvalidSpec, printable
-from initcli.types import SEVERITIES
+from initcli.types import SEVERITIES, counted
 
 _COLORS = {"error": "bold red", "warning": "yellow"}
 
@@ -119,10 +119,8 @@ def _counted(reports: Sequence[Report]) -> str:
     fixable = sum(each.fixable for report in reports for each in report.findings)
     if not errors + warnings:
         return "Nothing found."
-    counts = [
-        f"{n} {what}{'s' * (n != 1)}" for n, what in ((errors, "error"), (warnings, "warning")) if n
-    ]
-    text = f"Found {' and '.join(counts)}."
+    counts = (errors, "error"), (warnings, "warning")
+    text = f"Found {' and '.join(counted(*each) for each in counts if each[0])}."
     return f"{text} {fixable} fixable with --fix." if fixable else text
 
 

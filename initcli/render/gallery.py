@@ -21,18 +21,16 @@ from initcli.measuring.bins import MAX_EXACT, auto_bins, data_histogram
 from initcli.measuring.measurement import Measurement
 from initcli.measuring.portions import needs_whole
 from initcli.parameter import Parameter
+from initcli.render.picture_files import figure_file
 from initcli.render.plots import (
     OverviewTexts,
-    Range,
     Style,
-    TensorPicture,
     overview_figure,
     overview_png,
-    overview_vector,
-    shared_picture,
     tensor_cell,
     tensor_picture,
 )
+from initcli.render.tensor_axes import Range, TensorPicture, shared_picture
 from initcli.reports.tensors import (
     TensorSummary,
     common_range,
@@ -334,7 +332,8 @@ class _Overview:
 
     def _page(self, rows: Sequence[Sequence[int]], texts: OverviewTexts) -> bytes:
         if self.style.is_vector:
-            return overview_vector(self._rows_of_pictures(rows), texts, self.style)
+            figure = overview_figure(self._rows_of_pictures(rows), texts, self.style)
+            return figure_file(figure, self.style.format)
         cells = [
             [
                 self.cells.get(place) or tensor_cell(self._picture(place), self.style)

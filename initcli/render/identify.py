@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from initcli.checkpoint import Subject
 from initcli.errors import printable
 from initcli.render.columns import Column, in_columns
+from initcli.render.heading import model_heading
 from initcli.reports.identify import Found
-from initcli.reports.tensors import model_facts
 from initcli.types import shape_text
 
 _ALSO = 3
@@ -42,8 +41,7 @@ def identify_table(
     ]
     notes = [Column("also, or note", _notes, "dim")]
     table = in_columns(names, [Column("p", p_value)], list(found), width, notes)
-    facts = (" - " if ascii_only else " · ").join(model_facts(model))
-    return Group(Text.assemble((printable(model.name), "bold"), "  ", (facts, "dim")), table)
+    return Group(model_heading(model, ascii_only), table)
 
 
 def _notes(row: Found) -> str:

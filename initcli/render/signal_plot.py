@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from initcli.errors import printable
+from initcli.render.picture_files import figure_file
 from initcli.signal.figures import Signal, Spread
+from initcli.types import counted
 
 COLORS = ("#5b8db8", "#c8432b", "#4f9d69", "#8e6bb0", "#c98f2b", "#3f8f9b", "#a85d7a", "#777777")
 _MARKERS = (".", "s", "^", "x")
@@ -22,8 +23,7 @@ _NAMED = 28
 
 def signals_picture(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
     """Output standard deviation and gradient RMS by layer, of signals with their labels."""
-    # Text stays text in SVG, and the same signal gives the same file.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "initcli", "font.size": 9}):
+    with rc_context({"font.size": 9}):
         figure = Figure(figsize=(9, 6.4), layout="constrained")
         FigureCanvasAgg(figure)
         upper, lower = figure.subplots(2, 1, sharex=True)
@@ -58,10 +58,7 @@ def signals_picture(signals: Sequence[tuple[str, Signal]], kind: str) -> bytes:
             lower.set_xticks(range(len(names)), names, rotation=60, ha="right")
         else:
             lower.set_xlabel("layer")
-        target = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(target, format=kind, dpi=110, metadata=metadata)
-    return target.getvalue()
+        return figure_file(figure, kind, dpi=110)
 
 
 def _draw(
@@ -87,7 +84,7 @@ def _draw(
         axes.plot(*zip(*expected, strict=True), label=label, **dashed)
     zeros = sum(spread is not None and spread.median == 0 for spread in measured)
     if zeros and labels[1]:  # a logarithmic axis has no place for 0
-        text = f"0 at {zeros} layer{'s' * (zeros > 1)}"
+        text = f"0 at {counted(zeros, 'layer')}"
         axes.text(0.01, 0.04, text, transform=axes.transAxes, fontsize=8)
 
 
@@ -97,6 +94,6 @@ def _fits(value: float) -> bool:
 
 
 def _title(signal: Signal) -> str:
-    drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "predicted"
+    drawn = counted(signal.draws, "draw") if signal.draws else "predicted"
     name = printable(signal.model.name)
     return f"{name}: the signal through the depth (batch {signal.batch}, {drawn})"

@@ -19,6 +19,7 @@ from initcli.render.alike import (
     at_depth,
 )
 from initcli.render.columns import Column, in_columns
+from initcli.render.heading import heading, separator
 from initcli.render.residual import residual_lines
 from initcli.signal.figures import (
     AttentionSignal,
@@ -31,6 +32,7 @@ from initcli.signal.figures import (
     call_figure,
 )
 from initcli.signal.verdict import Verdict, verdict
+from initcli.types import counted
 
 if TYPE_CHECKING:
     from initcli.signal.comparison import Compared
@@ -99,12 +101,8 @@ def signal_table(
 
 def more_rows(layers: int, tensors: int) -> str:
     """So many rows that are not shown, in words."""
-    hidden = [
-        f"{more:,} more {kind}{'s' * (more > 1)}"
-        for more, kind in ((layers, "layer"), (tensors, "tensor"))
-        if more
-    ]
-    return " and ".join(hidden)
+    hidden = (layers, "more layer"), (tensors, "more tensor")
+    return " and ".join(counted(*each) for each in hidden if each[0])
 
 
 class _Page:
@@ -115,7 +113,7 @@ class _Page:
         self.wide = width >= _WIDE
         self.ascii_only = ascii_only
         self.bar = 14 if self.wide else 8 if width >= _NARROW else 0
-        self.dot = " - " if ascii_only else " · "
+        self.dot = separator(ascii_only)
         self.to = "to" if ascii_only else "…"
         self.chi = "chi" if ascii_only else "χ"
 
@@ -125,12 +123,11 @@ class _Page:
             seeds = f"seed {signal.model.seed}"
             if signal.draws > 1:
                 seeds = f"seeds {signal.model.seed} to {signal.model.seed + signal.draws - 1}"
-            facts += [f"{signal.draws} draw{'s' * (signal.draws > 1)}", seeds]
+            facts += [counted(signal.draws, "draw"), seeds]
         else:
             facts.append("nothing drawn")
         facts.append(f"{signal.model.defaults} defaults")
-        name = Text(printable(signal.model.name), "bold")
-        return name.append_text(Text(f"{self.dot}{self.dot.join(facts)}", "dim"))
+        return heading(signal.model.name, facts, self.ascii_only)
 
     def layers(self, layers: Sequence[LayerSignal], drawn: bool) -> RenderableType:
         """One row per layer; without draws all figures are predictions."""
@@ -159,7 +156,7 @@ class _Page:
             *([predicted("theory", "gradient_rms")] if drawn else []),
             *self._bars(layers, attrgetter("gradient_rms")),
         ]
-        names: list[Column] = [Column("layer", _call)]
+        names: list[Column] = [Column("layer", lambda layer: call_text(layer.name, layer.call))]
         if self.wide:
             names.append(Column("type", lambda layer: printable(layer.type), "cyan"))
         return in_columns(names, columns, layers, self.width)
@@ -196,7 +193,7 @@ class _Page:
             *_pair("saturated", "saturated", share_text, drawn),
             Column("keys", lambda row: f"{row.keys:,}"),
         ]
-        return in_columns([Column("attention", _call_of)], columns, rows, self.width)
+        return in_columns([Column("attention", _call)], columns, rows, self.width)
 
     def routers(self, rows: Sequence[RouterSignal], drawn: bool) -> RenderableType:
         """One row per call of a mixture of experts."""
@@ -205,7 +202,7 @@ class _Page:
             *_pair("busiest / even", "busiest", figure, drawn),
             Column("experts", lambda row: f"{row.top_k:,} of {row.experts:,}"),
         ]
-        return in_columns([Column("router", _call_of)], columns, rows, self.width)
+        return in_columns([Column("router", _call)], columns, rows, self.width)
 
     def ending(self, found: Verdict) -> Iterator[str]:
         """The verdict and its figures."""
@@ -313,13 +310,13 @@ def _median(value: Spread | None) -> float | None:
     return None if value is None else value.median
 
 
-def _call(layer: LayerSignal) -> str:
-    return printable(layer.name) + (f" (call {layer.call + 1})" if layer.call else "")
+def call_text(layer: str, call: int) -> str:
+    """The name of a layer, with the number of the call unless it is the first."""
+    return printable(layer) + (f" (call {call + 1})" if call else "")
 
 
-def _call_of(row: AttentionSignal | RouterSignal) -> str:
-    call = f" (call {row.call + 1})" if row.call else ""
-    return printable(row.layer) + call
+def _call(row: AttentionSignal | RouterSignal) -> str:
+    return call_text(row.layer, row.call)
 
 
 def _pair(

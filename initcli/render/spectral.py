@@ -13,7 +13,9 @@ from initcli.errors import printable
 from initcli.measuring.spectral import Spectral
 from initcli.parameter import Parameter
 from initcli.render.columns import Column, in_columns
-from initcli.reports.tensors import TensorSummary, model_facts
+from initcli.render.heading import model_heading
+from initcli.reports.tensors import TensorSummary
+from initcli.types import counted
 
 _GROWS = 0.1
 """Power of the width from which a factor is said to grow."""
@@ -38,10 +40,9 @@ def spectral_table(
         return None if norm is None or not norms.wanted else norm / norms.wanted
 
     rows = [(each.parameter, each.spectral) for each in tensors if each.spectral is not None]
-    facts = (" - " if ascii_only else " · ").join(model_facts(model))
-    title = Text.assemble((printable(model.name), "bold"), "  ", (facts, "dim"))
+    title = model_heading(model, ascii_only)
     if not rows:
-        return Group(title, Text("no kernel among these tensors"))
+        return Group(title, Text("There are no kernels among these tensors."))
     names = [
         Column("kernel", lambda row: printable(row[0].path)),
         Column("matrix", lambda row: f"{row[1].rows:,} {times} {row[1].columns:,}"),
@@ -68,7 +69,7 @@ def spectral_table(
         power = "^" if ascii_only else " to the power "
         parts.append(
             Text(
-                f"the factor of {len(growing):,} hidden kernel{'s' * (len(growing) > 1)} grows as "
+                f"the factor of {counted(len(growing), 'hidden kernel')} grows as "
                 f"the width{power}{median(growing):.2f}: a std of 1/"
                 f"{'sqrt(fan_in)' if ascii_only else '√fan_in'} keeps it",
                 "yellow",

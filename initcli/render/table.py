@@ -16,6 +16,7 @@ from initcli.matching.match import Identified
 from initcli.measuring.measurement import Measurement
 from initcli.model import BuiltLayer, Model
 from initcli.render.blocks import ASCII, BLOCKS, distribution_sparkline, sparkline
+from initcli.render.heading import separator
 from initcli.render.outline import Fold, Row, outline, shown_parameters
 from initcli.render.parametrization import parametrization_table
 from initcli.render.residual import residual_lines
@@ -24,7 +25,7 @@ from initcli.reports.record import columns
 from initcli.reports.summary import TABLE_COLUMNS, TensorRecord, statuses
 from initcli.reports.tensors import TensorSummary, model_facts, totals
 from initcli.signal.residual import residual_schemes
-from initcli.types import Shapes, shape_text, shapes_text
+from initcli.types import Shapes, counted, shape_text, shapes_text
 
 _NUMBER = 9
 """Width of a figure, in characters."""
@@ -89,7 +90,7 @@ class _Page:
         self.wide = width >= _WIDE
         self.ascii_only = ascii_only
         self.picture = 24 if self.wide else 14
-        self.dot = " - " if ascii_only else " · "
+        self.dot = separator(ascii_only)
         self.wrong: Mapping[str, str] = {}
         self.unknown_shape = "?"
         # On wide pages the facts about layers are next to the figures, not above them.
@@ -163,7 +164,7 @@ class _Page:
             yield _Line(Text(line))
         count = len(shown_parameters(rows))
         if hidden := len(model.parameters) - count:
-            shown = f"{_counted(count, 'tensor')} shown, {hidden:,} not"
+            shown = f"{counted(count, 'tensor')} shown, {hidden:,} not"
             if any(isinstance(row, Fold) and row.repeats for row in rows):
                 shown += "; --all shows all"
             yield _Line(Text(shown, "dim"))
@@ -234,11 +235,11 @@ class _Page:
         ellipsis = " ... " if self.ascii_only else " … "
         title = fold.name if fold.name == fold.last else f"{fold.name}{ellipsis}{fold.last}"
         name = Text(printable(title), "bold")
-        name.append(f"{self.dot}{_counted(fold.rows, 'row')} folded", "dim")
+        name.append(f"{self.dot}{counted(fold.rows, 'row')} folded", "dim")
         yield from self._ends(name, *self._facts(fold.output_shapes, fold.size))
-        held = f"{_counted(fold.layers, 'layer')} and {_counted(fold.tensors, 'tensor')}"
+        held = f"{counted(fold.layers, 'layer')} and {counted(fold.tensors, 'tensor')}"
         if fold.repeats:
-            held = f"{_counted(fold.count, 'more block')} of {held}, as above"
+            held = f"{counted(fold.count, 'more block')} of {held}, as above"
         elif fold.count > 1:
             held = f"{fold.count} blocks of {held}"
         yield _Line(Text(held, "dim"), indent=2)
@@ -374,10 +375,6 @@ class _Page:
         for sign, plain in (("²", "^2"), ("±", "+-"), ("σ", " std"), ("∞", "inf"), ("·", "*")):
             text = text.replace(sign, plain)
         return text
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def size_text(count: int) -> str:

@@ -1,8 +1,12 @@
-"""The representations of results: the function named by a result's ``view`` returns its View."""
+"""The representations of results: the function named by a result's ``view`` returns its View.
+
+Commands print the same; the further arguments of these functions are from their options. ``spec``
+is the name of the source on the command line, which begins each row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,8 +20,8 @@ if TYPE_CHECKING:  # each view imports only its own modules
     from initcli.checks import Report
     from initcli.render.page.fragment import Picture
     from initcli.render.page.shapes import Panel
-    from initcli.reports.diff import Diff
-    from initcli.reports.identify import Identification
+    from initcli.reports.diff import Change, Diff
+    from initcli.reports.identify import Found, Identification
     from initcli.reports.tensors import Summary, TensorSummary
     from initcli.signal.comparison import Comparison
     from initcli.signal.figures import Signal
@@ -119,17 +123,31 @@ def summary(result: Summary) -> View:
     )
 
 
-def signal(result: Signal) -> View:
-    """A signal through a model."""
+def signal(
+    result: Signal,
+    shown: Signal | None = None,
+    *,
+    depth: int | None = None,
+    max_rows: int | None = None,
+    spec: str = "",
+) -> View:
+    """A signal through a model; ``shown`` has the layers and tensors to show, by default all."""
     from initcli.render.page.data import signal_page
     from initcli.render.page.shapes import panels
     from initcli.render.signal_table import signal_table
     from initcli.reports.signal import SignalReport, signal_rows
 
     return View(
-        lambda width, ascii_only: signal_table(result, width=width, ascii_only=ascii_only),
-        lambda: SignalReport.of(result),
-        lambda: signal_rows(result.model.document.file, result),
+        lambda width, ascii_only: signal_table(
+            result,
+            width=width,
+            ascii_only=ascii_only,
+            shown=shown,
+            depth=depth,
+            max_rows=max_rows,
+        ),
+        lambda: SignalReport.of(result, shown),
+        lambda: signal_rows(spec or result.model.document.file, result, shown),
         panels=lambda: panels(signal_page(result)["signal"]["layers"]),
         bars="measured" if result.draws else "",
         line="predicted",
@@ -160,16 +178,18 @@ def compare(result: Comparison) -> View:
     )
 
 
-def width(result: WidthSweep) -> View:
-    """One model at several widths."""
+def width(*sweeps: WidthSweep, max_rows: int | None = None) -> View:
+    """Models at several widths."""
     from initcli.render.width_table import width_tables
     from initcli.reports.width import WidthReport, width_rows
 
     return View(
-        lambda width, ascii_only: width_tables([result], width=width, ascii_only=ascii_only),
-        lambda: WidthReport.of([result]),
-        lambda: width_rows([result]),
-        notes=(*result.notes, result.width.text),
+        lambda width, ascii_only: width_tables(
+            sweeps, width=width, ascii_only=ascii_only, max_rows=max_rows
+        ),
+        lambda: WidthReport.of(sweeps),
+        lambda: width_rows(sweeps),
+        notes=[note for each in sweeps for note in (*each.notes, each.width.text)],
     )
 
 
@@ -188,26 +208,26 @@ def check(result: Report) -> View:
 
 def identify(result: Identification) -> View:
     """The initializers that stored values look like."""
+    return identified(result.model, result)
+
+
+def identified(subject: Subject, found: Iterable[Found], *, spec: str = "") -> View:
+    """The initializers that stored values look like, once they are found."""
     from initcli.render.identify import identify_table
     from initcli.reports.identify import IdentifyReport, identify_rows
 
-    subject = result.model
     return View(
         lambda width, ascii_only: identify_table(
-            subject, result, width=width, ascii_only=ascii_only
+            subject, found, width=width, ascii_only=ascii_only
         ),
-        lambda: IdentifyReport.of(result),
-        lambda: identify_rows(subject.document.file, subject, result),
+        lambda: IdentifyReport.of(found),
+        lambda: identify_rows(spec or subject.document.file, subject, found),
         notes=subject.notes,
     )
 
 
 def diff(result: Diff) -> View:
     """The changes between two sources."""
-    from initcli.render.diff import diff_table
-    from initcli.reports.diff import DiffReport, diff_rows
-
-    a, b = result.a, result.b
 
     def pictures(limit: int) -> dict[str, list[Picture | None]]:
         shown = result[:limit]
@@ -217,11 +237,24 @@ def diff(result: Diff) -> View:
             for name, side in sides.items()
         }
 
+    def rows() -> Rows:
+        return view.rows()._replace(facts=result.totals.text)
+
+    view = compared(result.a, result.b, result)
+    return view._replace(rows=rows, pictures=pictures)
+
+
+def compared(a: Subject, b: Subject, changes: Iterable[Change], *, fold: bool = True) -> View:
+    """The changes between two sources, once they are found."""
+    from initcli.render.diff import diff_table
+    from initcli.reports.diff import DiffReport, diff_rows
+
     return View(
-        lambda width, ascii_only: diff_table(a, b, result, width=width, ascii_only=ascii_only),
-        lambda: DiffReport.of(a, b, result),
-        lambda: diff_rows(a, b, result)._replace(facts=result.totals.text),
-        pictures,
+        lambda width, ascii_only: diff_table(
+            a, b, changes, width=width, ascii_only=ascii_only, fold=fold
+        ),
+        lambda: DiffReport.of(a, b, changes),
+        lambda: diff_rows(a, b, changes),
     )
 
 

@@ -37,8 +37,7 @@ from initcli.sampling.chunks import (
 from initcli.sources.pairing import in_keras_layout
 from initcli.sources.torch_file import torch_file
 from initcli.sources.weights.safetensors import DTYPES
-from initcli.stored import NUMPY
-from initcli.types import BYTES, TensorDtype
+from initcli.types import BYTES, NUMPY, TensorDtype
 
 _MAX_NAME_BYTES = 65_000
 """A little below the limit of the zip format."""

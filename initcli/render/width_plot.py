@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from initcli.errors import printable
+from initcli.render.picture_files import figure_file
 from initcli.signal.width_sweep import Trend, WidthSweep
 
 _NAMED = 12
@@ -37,8 +37,7 @@ def widths_picture(sweeps: Sequence[WidthSweep], kind: str) -> bytes:
     shown = sweeps[:_MOST]
     panels = [dict(_panels(sweep)) for sweep in shown]
     columns = list(dict.fromkeys(name for each in panels for name in each))
-    # Text stays text in SVG, and the same sweep gives the same file.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "initcli", "font.size": 9}):
+    with rc_context({"font.size": 9}):
         size = (4.2 * len(columns) + 1.6, 3.4 * len(shown) + 0.3)
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
@@ -60,10 +59,7 @@ def widths_picture(sweeps: Sequence[WidthSweep], kind: str) -> bytes:
             low, high = axes.get_ylim()
             margin = math.sqrt(max(_LEAST_SPAN * low / high, 1.0))
             axes.set_ylim(low / margin, high * margin)
-        target = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(target, format=kind, dpi=110, metadata=metadata)
-    return target.getvalue()
+        return figure_file(figure, kind, dpi=110)
 
 
 def _panels(sweep: WidthSweep) -> list[tuple[str, list[Line]]]:

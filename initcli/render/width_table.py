@@ -14,9 +14,11 @@ from rich.text import Text
 from initcli.errors import printable
 from initcli.render.alike import alike_tensor_trends, alike_trends
 from initcli.render.columns import Column, in_columns
-from initcli.render.signal_table import figure, more_rows
+from initcli.render.heading import heading
+from initcli.render.signal_table import call_text, figure, more_rows
 from initcli.signal.training import Training
 from initcli.signal.width_sweep import LayerTrend, TensorTrend, Trend, WidthSweep, exponent_text
+from initcli.types import counted
 
 _WIDE = 116
 """Minimum width of a page with more columns of sizes."""
@@ -48,7 +50,6 @@ class _Page:
         self.max_rows = max_rows
         self.most = _COLUMNS[width >= _WIDE]
         self.ascii_only = ascii_only
-        self.dot = " - " if ascii_only else " · "
 
     def sweep(self, sweep: WidthSweep) -> Iterator[RenderableType]:
         """The heading, the tables and a summary of them."""
@@ -77,12 +78,11 @@ class _Page:
 
     def heading(self, sweep: WidthSweep) -> Text:
         """The heading: what was measured, and how."""
-        draws = f"{sweep.draws} draw{'s' * (sweep.draws > 1)}" if sweep.draws else "nothing drawn"
+        draws = counted(sweep.draws, "draw") if sweep.draws else "nothing drawn"
         widths = ", ".join(f"{factor:g}" for factor in sweep.factors)
         facts = [f"widths {widths}", f"batch {sweep.batch}", draws]
-        name = printable(sweep.label)
-        name = name.replace("·", "-") if self.ascii_only else name
-        return Text(name, "bold").append_text(Text(f"{self.dot}{self.dot.join(facts)}", "dim"))
+        name = sweep.label.replace("·", "-") if self.ascii_only else sweep.label
+        return heading(name, facts, self.ascii_only)
 
     def losses(self, sweep: WidthSweep, training: Training) -> Text:
         """The loss before and after training, at the smallest and the largest width."""
@@ -129,7 +129,7 @@ def _of(quantity: str, layer: LayerTrend) -> Trend:
 def _name(each: LayerTrend | TensorTrend) -> str:
     if isinstance(each, TensorTrend):
         return printable(each.path)
-    return printable(each.name) + (f" (call {each.call + 1})" if each.call else "")
+    return call_text(each.name, each.call)
 
 
 def _counted(trends: Iterable[Trend]) -> str:

@@ -41,7 +41,9 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     defaults: Annotated[
         str | None, doc("Framework whose default initializers apply; null for weights in a file.")
     ]
-    source: Annotated[str, doc("What the model was read from: spec, keras or weights.")]
+    source: Annotated[
+        str, doc("Format of the source: spec, keras, huggingface, python, weights or another one.")
+    ]
 
     @classmethod
     def of(cls, model: Subject) -> ModelRecord:

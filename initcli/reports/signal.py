@@ -19,6 +19,7 @@ from initcli.signal.figures import (
 )
 from initcli.signal.residual import ResidualScheme
 from initcli.signal.verdict import Verdict, verdict
+from initcli.types import counted
 
 _SHOWN = (
     *("layer", "type", "output_std", "predicted_std", "output_zeros", "output_correlation"),
@@ -60,7 +61,7 @@ class SignalReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def signal_rows(spec: str, signal: Signal, shown: Signal | None = None) -> Rows:
     """One row per shown layer; ``spec`` is the name of the model on the command line."""
-    drawn = f"{signal.draws} draw{'s' * (signal.draws > 1)}" if signal.draws else "nothing drawn"
+    drawn = counted(signal.draws, "draw") if signal.draws else "nothing drawn"
     return rows_of(
         LayerSignal,
         (shown or signal).layers,

@@ -1,4 +1,4 @@
-"""What activations do to a signal: how much of their output is 0, dead or saturated."""
+"""Activations: the fractions of their output that are 0, dead or saturated."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import numpy as np
 from initcli.activations import Activation, Relu, Relu6
 from initcli.parameter import Parameter
 from initcli.signal import arrays
-from initcli.signal.field import NODES, WEIGHTS
 from initcli.signal.figures import Signal
 from initcli.signal.graph import Graph
-from initcli.signal.observing import near_bounds, output_bounds
-from initcli.signal.rules.base import Weight
-from initcli.signal.theory import Sums, Theory, distribution_moments
+from initcli.signal.hermite import NODES, WEIGHTS
+from initcli.signal.moments import Weight, distribution_moments
+from initcli.signal.observing import Bounds, near_bounds, output_bounds
+from initcli.signal.prediction import Sums
+from initcli.signal.theory import Theory
 from initcli.signal.thresholds import DEAD, GONE, SATURATED, SHUT, SURE
+from initcli.types import Array
 
 
 class Shares(NamedTuple):
-    """Shares of an activation's output that are 0, dead and saturated; None where unknown.
+    """Fractions of an activation's output that are 0, dead and saturated; None where unknown.
 
-    ``step`` is the index of the step that applies the activation. Zeros and dead units count for
-    ReLU only. ``enters`` says that what is saturated enters the state of gates.
+    ``step`` is the index of the step that applies the activation. Zeros and dead units are those of
+    ReLU only. ``enters`` says that the saturated entries are the input of a gated state.
     """
 
     step: int
@@ -36,18 +38,18 @@ class Shares(NamedTuple):
 
 
 class Activity:
-    """What the activations of a signal leave of it, measured or else predicted."""
+    """The fractions of all activations of a signal, measured or else predicted."""
 
     def __init__(self, signal: Signal, graph: Graph, rms: Callable[[int], float | None]) -> None:
         self.signal = signal
         self.graph = graph
         self.rms = rms
-        """Gives the root mean square of a tensor."""
+        """The root mean square of a tensor."""
 
     def _shares(self, index: int) -> Shares | None:
-        """Shares of the output of a step's activation; None where it has none or nothing is known.
+        """The fractions of a step; None without an activation, or where nothing is known.
 
-        Measured shares are medians over draws.
+        Measured fractions are medians over draws.
         """
         layer = self.graph.steps[index].layer
         function = layer.last_activation
@@ -63,19 +65,15 @@ class Activity:
         if sums is None:
             return None
         with np.errstate(all="ignore"):
-            y = np.asarray(function.call(arrays, sums.values))
+            zeros = float(WEIGHTS @ (function.call(arrays, sums.values) == 0))
         bounds = output_bounds(layer)
-        return Shares(
-            index,
-            zeros=float(WEIGHTS @ (y == 0)) if rectifies else None,
-            dead=None,
-            saturated=None if bounds is None else float(WEIGHTS @ near_bounds(y, bounds)),
-        )
+        saturated = None if bounds is None else _saturated(function, bounds, sums.values)
+        return Shares(index, zeros if rectifies else None, None, saturated)
 
     def _entering(self, index: int) -> Shares | None:
-        """The share of what enters the state of gates that is saturated, where nearly all of it is.
+        """The saturated fraction of the input of a gated state, if it is nearly all of it.
 
-        It is that of the first step, by the kernel alone.
+        It is that of the first time step, by the kernel alone.
         """
         step = self.graph.steps[index]
         function, bounds = step.layer.last_activation, output_bounds(step.layer)
@@ -88,19 +86,19 @@ class Activity:
         if size is None or moments is None:
             return None
         sums = size * math.sqrt(kernel.shape[0] * moments.second) * NODES
-        share = float(WEIGHTS @ near_bounds(np.asarray(function.call(arrays, sums)), bounds))
+        share = _saturated(function, bounds, sums)
         return Shares(index, None, None, share, enters=True) if share > SHUT else None
 
     @cached_property
     def shares(self) -> list[Shares]:
-        """The shares of every activation of which they are known."""
+        """The fractions of every activation, where they are known."""
         indices = range(len(self.graph.steps))
         shares = (self._entering(index) or self._shares(index) for index in indices)
         return [each for each in shares if each is not None]
 
     @cached_property
     def saturated(self) -> list[Shares]:
-        """The activations whose output is saturated, but for results with a prior."""
+        """The activations whose output is saturated, except results with a prior."""
         return [
             each
             for each in self.shares
@@ -108,10 +106,10 @@ class Activity:
         ]
 
     def _is_prior(self, index: int) -> bool:
-        """Whether a result is saturated by its bias alone, such as the log odds of a rare class.
+        """Whether only the bias saturates a result, such as the log odds of a rare class.
 
-        The slope at the bounds drops out of the gradient of a loss of log-probabilities (Lin et
-        al. 2017, arXiv:1708.02002, section 4.1).
+        The slope at the bounds cancels in the gradient of a loss of log-probabilities (Lin et al.
+        2017, arXiv:1708.02002, section 4.1).
         """
         graph = self.graph
         if not graph.is_result(index):
@@ -125,11 +123,10 @@ class Activity:
         bounds, function = output_bounds(layer), layer.last_activation
         if sums is None or bounds is None or function is None:
             return True
-        near = near_bounds(np.asarray(function.call(arrays, sums.values)), bounds)
-        return float(WEIGHTS @ near) <= SATURATED
+        return _saturated(function, bounds, sums.values) <= SATURATED
 
     def _makers(self, index: int) -> Sequence[Parameter]:
-        """The parameters of the layer whose sums a step applies its activation to."""
+        """The parameters of the layer that computes the input of a step's activation."""
         while not (step := self.graph.steps[index]).parameters and len(step.inputs) == 1:
             if (made := self.graph.made_by.get(step.inputs[0])) is None:
                 break
@@ -138,9 +135,9 @@ class Activity:
 
     @cached_property
     def dead(self) -> Shares | None:
-        """The first ReLU whose units are dead; what follows is dead because of it.
+        """The first ReLU with dead units, which is the cause of later ones.
 
-        ``dead`` is None where the zeros alone tell.
+        ``dead`` is None if only the fraction of zeros is too large.
         """
         for each in self.shares:
             if each.zeros is None:
@@ -154,12 +151,12 @@ class Activity:
 
     @property
     def dies(self) -> bool:
-        """Whether a ReLU leaves nothing."""
+        """Whether nearly all of the output of a ReLU is 0."""
         shares = (each.zeros if each.dead is None else each.dead for each in self.shares)
         return any(share is not None and share > GONE for share in shares)
 
     def _sums_without(self, paths: Collection[str], index: int) -> Sums | None:
-        """What the activation of a step takes, with the parameters of these paths at 0."""
+        """The input of a step's activation, with the parameters of these paths set to 0."""
 
         def moments(parameter: Parameter) -> Weight | None:
             return Weight(0.0, 0.0) if parameter.path in paths else distribution_moments(parameter)
@@ -171,6 +168,12 @@ class Activity:
         return Sums.of(theory.expected(self.graph.steps[index]))
 
 
+def _saturated(function: Activation, bounds: Bounds, values: Array) -> float:
+    """The fraction of saturated entries, for input values at the nodes."""
+    with np.errstate(all="ignore"):
+        return float(WEIGHTS @ near_bounds(np.asarray(function.call(arrays, values)), bounds))
+
+
 def _rectifies(function: Activation) -> bool:
-    """Whether it is 0 below some point."""
+    """Whether the function is 0 below some point."""
     return isinstance(function, Relu | Relu6) and not getattr(function, "negative_slope", 0.0)

@@ -1,19 +1,14 @@
-"""The array namespace that layers compute in: NumPy as autograd wraps it, and a few functions more.
+"""The array namespace that layers compute in: NumPy as wrapped by autograd, with more functions.
 
 On plain arrays a function is NumPy's own; on autograd's boxes it is differentiated. Functions that
-autograd lacks (convolutions, maxima of windows) are primitives here.
-
-Arrays with spatial axes are (batch, …, channels). A kernel is (k…, channels / groups, filters), the
-filters of the first group of channels first.
+autograd lacks are primitives here and in :mod:`initcli.signal.sliding`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
-from itertools import product
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import autograd.numpy
 import numpy
@@ -21,69 +16,14 @@ from autograd.extend import defvjp, defvjp_argnums, primitive
 from autograd.tracer import getval
 
 from initcli.random import standard_normal
+from initcli.signal.sliding import BLOCK
+from initcli.signal.sliding import Window as Window
+from initcli.signal.sliding import correlate as correlate
+from initcli.signal.sliding import largest as largest
+from initcli.signal.sliding import reach as reach
+from initcli.signal.sliding import spread as spread
+from initcli.signal.sliding import weigh as weigh
 from initcli.types import Array
-
-_BLOCK = 1 << 18
-"""Entries that are computed at once."""
-_GATHERED = 4
-"""Channels of a group up to which entries are gathered before they are multiplied."""
-_PLACES = 128
-"""Places of a window up to which they are."""
-_FEW = 8
-"""Entries of a window up to which its largest is searched one by one."""
-
-
-class Window(NamedTuple):
-    """How a window slides: strides, dilation, and padding at both ends of an axis.
-
-    A negative padding cuts entries off. Each of ``groups`` of channels has its own filters.
-    """
-
-    strides: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    groups: int = 1
-
-    def along(self, axis: int) -> Window:
-        """The window of one entry that slides so along one axis alone."""
-        axes = [each == axis for each in range(len(self.strides))]
-        strides = tuple(s if own else 1 for s, own in zip(self.strides, axes, strict=True))
-        dilation = tuple(d if own else 1 for d, own in zip(self.dilation, axes, strict=True))
-        ends = tuple(e if own else (0, 0) for e, own in zip(self.padding, axes, strict=True))
-        return Window(strides, dilation, ends)
-
-
-class Reach(NamedTuple):
-    """The places of a window that ever meet an entry, and how those alone slide."""
-
-    cuts: tuple[slice, ...]
-    window: Window
-
-    @property
-    def size(self) -> tuple[int, ...]:
-        """How many places there are along each axis."""
-        return tuple(cut.stop - cut.start for cut in self.cuts)
-
-
-def reach(sizes: tuple[int, ...], size: tuple[int, ...], window: Window) -> Reach:
-    """The part of a window of that size that ever meets an entry of axes of those sizes.
-
-    Other places are in the padding wherever the window stands, and do not count in a sum.
-    """
-    cuts, dilations, paddings = [], [], []
-    axes = zip(sizes, size, window.strides, window.dilation, window.padding, strict=True)
-    for n, k, s, d, (before, after) in axes:
-        moved = (n + before + after - d * (k - 1) - 1) // s * s
-        first = min(max(-((moved - before) // d), 0), k - 1)
-        last = min((n - 1 + before) // d, k - 1)
-        start, extent = before - first * d, d * (last - first) + 1
-        if last < first:
-            # Every place is in the padding: keep one there.
-            last, start, extent = first, moved + 1, 1
-        cuts.append(slice(first, last + 1))
-        dilations.append(d if last > first else 1)
-        paddings.append((start, moved + extent - n - start))
-    return Reach(tuple(cuts), window._replace(dilation=tuple(dilations), padding=tuple(paddings)))
 
 
 def __getattr__(name: str) -> Any:
@@ -92,7 +32,7 @@ def __getattr__(name: str) -> Any:
 
 
 def constant(x: Array) -> Array:
-    """The values of x, through which no gradient flows."""
+    """The values of x, without a gradient."""
     while (inside := getval(x)) is not x:
         x = inside
     return x
@@ -117,12 +57,12 @@ defvjp(erf, lambda ans, x: lambda g: g * ((2 / math.sqrt(math.pi)) * numpy.exp(-
 
 
 def concatenate(parts: Sequence[Array], axis: int = 0) -> Array:
-    """The parts one behind another along an axis."""
+    """Concatenate the parts along an axis."""
     return _concatenated(axis, *parts)
 
 
 def stack(parts: Sequence[Array], axis: int = 0) -> Array:
-    """The parts beside one another along a new axis."""
+    """Stack the parts along a new axis."""
     return concatenate([autograd.numpy.expand_dims(part, axis) for part in parts], axis)
 
 
@@ -132,7 +72,7 @@ def _concatenated(axis: int, *parts: Array) -> Array:
 
 
 def _concatenated_vjp(argnums: Sequence[int], ans: Array, args: Any, kwargs: Any) -> Any:
-    # autograd's own measures all parts again for each of them.
+    # autograd's own takes n² steps for n parts.
     axis, *parts = args
     ends = numpy.cumsum([part.shape[axis] for part in parts])[:-1]
 
@@ -166,9 +106,9 @@ defvjp(lookup, _lookup_vjp, None)
 
 @primitive
 def matmul_by_group(x: Array, kernels: Array, counts: Sequence[int]) -> Array:
-    """x · kernel of rows (rows, d), of which so many one after the other have the same kernel.
+    """x · kernel of rows (rows, d); ``counts`` rows in turn have one kernel.
 
-    Kernels are (groups, d, units), and the result (rows, units).
+    Kernels are (groups, d, units), and the result is (rows, units).
     """
     pairs = zip(_groups(x, counts), kernels, strict=True)
     return numpy.concatenate([part @ kernel for part, kernel in pairs])
@@ -196,135 +136,11 @@ defvjp(
 
 
 @primitive
-def correlate(x: Array, kernel: Array, window: Window) -> Array:
-    """Σ over the window of x · kernel: (batch, *out, filters)."""
-    *size, depth, filters = kernel.shape
-    out = _out(x.shape[1:-1], size, window)
-    y = numpy.zeros((x.shape[0], *out, filters), numpy.result_type(x, kernel))
-    if _gathers(x.shape[1:-1], kernel.shape, window):
-        matrix = kernel.reshape(-1, filters)
-        for rows in _rows(y, math.prod(size) * depth):
-            numpy.matmul(_gathered(x[rows], size, window, out), matrix, out=y[rows])
-        return y
-    for rows in _rows(y, filters):
-        for place, here, there in _meetings(x.shape[1:-1], size, window, out):
-            y[rows][there] += _mixed(x[rows][here], kernel[place], window.groups)
-    return y
-
-
-@primitive
-def spread(y: Array, kernel: Array, window: Window, sizes: tuple[int, ...]) -> Array:
-    """The transpose of :func:`correlate` in x, whose spatial sizes are given."""
-    *size, depth, filters = kernel.shape
-    groups = window.groups
-    x = numpy.zeros((y.shape[0], *sizes, depth * groups), numpy.result_type(y, kernel))
-    turned = numpy.swapaxes(kernel.reshape(*size, depth, groups, -1), -1, -3)
-    turned = turned.reshape(*size, filters // groups, -1)
-    gathers = _gathers(sizes, kernel.shape, window)
-    matrix = kernel.reshape(-1, filters).T
-    for rows in _rows(y, math.prod(size) * depth if gathers else filters):
-        if gathers:
-            products = (y[rows] @ matrix).reshape(*y[rows].shape[:-1], *size, depth)
-        for place, here, there in _meetings(sizes, size, window, y.shape[1:-1]):
-            x[rows][here] += (
-                products[(*there, *place)]
-                if gathers
-                else _mixed(y[rows][there], turned[place], groups)
-            )
-    return x
-
-
-def weigh(x: Array, y: Array, window: Window, shape: tuple[int, ...]) -> Array:
-    """The transpose of :func:`correlate` in a kernel of that shape."""
-    kernel = numpy.zeros(shape, numpy.result_type(x, y))
-    *size, depth, filters = shape
-    groups, out = window.groups, y.shape[1:-1]
-    if _gathers(x.shape[1:-1], shape, window):
-        matrix = kernel.reshape(-1, filters)
-        for rows in _rows(y, math.prod(size) * depth):
-            taken = _gathered(x[rows], size, window, out).reshape(-1, matrix.shape[0])
-            matrix += taken.T @ y[rows].reshape(-1, filters)
-        return kernel
-    for rows in _rows(y, filters):
-        for place, here, there in _meetings(x.shape[1:-1], size, window, out):
-            split = x[rows][here].reshape(-1, groups, depth)
-            each = y[rows][there].reshape(-1, groups, filters // groups)
-            if depth == 1:
-                kernel[place] += (split * each).sum(0).reshape(1, -1)
-            else:
-                products = numpy.matmul(split.transpose(1, 2, 0), each.transpose(1, 0, 2))
-                kernel[place] += products.transpose(1, 0, 2).reshape(depth, -1)
-    return kernel
-
-
-defvjp(
-    correlate,
-    lambda ans, x, kernel, window: lambda g: spread(g, kernel, window, x.shape[1:-1]),
-    lambda ans, x, kernel, window: lambda g: weigh(x, g, window, kernel.shape),
-    None,
-)
-defvjp(
-    spread,
-    lambda ans, y, kernel, window, sizes: lambda g: correlate(g, kernel, window),
-    lambda ans, y, kernel, window, sizes: lambda g: weigh(g, y, window, kernel.shape),
-    None,
-    None,
-)
-
-
-def largest(x: Array, size: tuple[int, ...], window: Window) -> Array:
-    """The largest entry of each window, without dilation: (batch, *out, channels)."""
-    inner = reach(x.shape[1:-1], size, window)
-    out = _out(x.shape[1:-1], size, window)
-    # From the last axis to the first, so that of equal entries the first in memory is taken.
-    for axis in reversed(range(len(size))):
-        slid = inner.size[axis], inner.window.strides[axis], inner.window.padding[axis], out[axis]
-        x = _largest(x, axis + 1, *slid)
-    return x
-
-
-@primitive
-def _largest(
-    x: Array, axis: int, k: int, stride: int, padding: tuple[int, int], count: int
-) -> Array:
-    """The largest of k entries along an axis, for each of ``count`` windows."""
-    (found,) = _over_windows((_extended(x, axis, padding),), _larger, axis, k, stride, count)
-    return found
-
-
-def _largest_vjp(
-    ans: Array, x: Array, axis: int, k: int, stride: int, padding: tuple[int, int], count: int
-) -> Any:
-    def vjp(g: Array) -> Array:
-        values = _extended(x, axis, padding)
-        # As in TensorFlow and JAX, the first of several equal entries gets the gradient.
-        if k > _FEW:
-            places = numpy.arange(values.size).reshape(values.shape)
-            parts = values, places
-            _, taken = _over_windows(parts, _first_larger, axis, k, stride, count)
-            flat = numpy.bincount(taken.ravel(), g.ravel(), values.size)
-            gradient = flat.astype(g.dtype).reshape(values.shape)
-        else:
-            gradient, free = numpy.zeros(values.shape, g.dtype), numpy.ones(ans.shape, bool)
-            for at in range(k):
-                cut = _along(axis, at, (count - 1) * stride + 1, stride)
-                first = free & (values[cut] == ans)
-                gradient[cut] += g * first
-                free &= ~first
-        return _extended(gradient, axis, (-padding[0], -padding[1]), 0.0)
-
-    return vjp
-
-
-defvjp(_largest, _largest_vjp, None, None, None, None, None)
-
-
-@primitive
 def attend(query: Array, key: Array, value: Array, seen: Array | None, drops_hidden: bool) -> Array:
     """Σ over the keys of softmax(q · k / √d) · v: (batch, …, heads, queries, features).
 
-    Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, all of
-    them if it is None; ``drops_hidden`` says whether a query that sees none gives 0 and no mean.
+    Scores are computed a few heads at a time. ``seen`` are the keys that each query sees, by default
+    all; with ``drops_hidden`` the output of a query without keys is 0 instead of the mean.
     """
     shape = (*query.shape[:-1], value.shape[-1])
     out = numpy.empty(shape, numpy.result_type(query, key, value))
@@ -360,11 +176,11 @@ defvjp_argnums(attend, _attend_vjp)
 
 
 def _heads(query: Array, key: Array) -> Iterator[tuple[Any, ...]]:
-    """Heads of examples, as many at a time as have scores that fit in a processor's cache."""
+    """Blocks of examples and heads whose scores fit in a processor's cache."""
     batch, heads, scores = query.shape[0], query.shape[-3], query.shape[-2] * key.shape[-2]
     others = math.prod(query.shape[1:-3])
-    width = max(1, min(heads, _BLOCK // max(1, scores * others)))
-    length = max(1, _BLOCK // max(1, scores * others * width)) if width == heads else 1
+    width = max(1, min(heads, BLOCK // max(1, scores * others)))
+    length = max(1, BLOCK // max(1, scores * others * width)) if width == heads else 1
     for example in range(0, batch, length):
         for head in range(0, heads, width):
             rows = slice(example, example + length)
@@ -385,130 +201,3 @@ def _shares(query: Array, key: Array, seen: Array | None, drops_hidden: bool) ->
     if seen is not None and drops_hidden:
         shares = numpy.where(seen, shares, shares.dtype.type(0))
     return shares
-
-
-def _along(axis: int, start: int, length: int, step: int = 1) -> tuple[slice, ...]:
-    """A range of an axis, of all others everything."""
-    return (*(slice(None),) * axis, slice(start, start + length, step))
-
-
-def _extended(x: Array, axis: int, padding: tuple[int, int], value: float = -numpy.inf) -> Array:
-    """The array with that axis padded; a negative padding cuts it."""
-    before, after = padding
-    x = x[_along(axis, max(-before, 0), x.shape[axis] - max(-before, 0) - max(-after, 0))]
-    if before <= 0 and after <= 0:
-        return x
-    ends = [(0, 0)] * x.ndim
-    ends[axis] = max(before, 0), max(after, 0)
-    return numpy.pad(x, ends, constant_values=value)
-
-
-_Parts = tuple[Array, ...]
-
-
-def _over_windows(
-    parts: _Parts,
-    combine: Callable[[_Parts, _Parts], _Parts],
-    axis: int,
-    k: int,
-    stride: int,
-    count: int,
-) -> _Parts:
-    """Combine the k entries of each window along an axis, in order.
-
-    Where they are many, windows of twice the width are made of two; the last two may overlap.
-    """
-
-    def taken(start: int, length: int, step: int = 1) -> _Parts:
-        return tuple(part[_along(axis, start, length, step)] for part in parts)
-
-    width = 1
-    while k > _FEW and 2 * width <= k:
-        rest = parts[0].shape[axis] - width
-        parts = combine(taken(0, rest), taken(width, rest))
-        width *= 2
-    starts = range(k) if width == 1 else (0, k - width)
-    return reduce(combine, [taken(at, (count - 1) * stride + 1, stride) for at in starts])
-
-
-def _larger(one: _Parts, other: _Parts) -> _Parts:
-    return (numpy.maximum(one[0], other[0]),)
-
-
-def _first_larger(one: _Parts, other: _Parts) -> _Parts:
-    later = other[0] > one[0]
-    return numpy.where(later, other[0], one[0]), numpy.where(later, other[1], one[1])
-
-
-def _mixed(x: Array, weights: Array, groups: int) -> Array:
-    """x · weights (depth, filters), for each group of channels: (…, filters)."""
-    depth, filters = weights.shape
-    if depth == 1:
-        return (x[..., None] * weights.reshape(groups, -1)).reshape(*x.shape[:-1], filters)
-    split = x.reshape(-1, groups, depth).transpose(1, 0, 2)
-    products = numpy.matmul(split, weights.reshape(depth, groups, -1).transpose(1, 0, 2))
-    return products.transpose(1, 0, 2).reshape(*x.shape[:-1], filters)
-
-
-def _rows(y: Array, width: int) -> Iterator[slice]:
-    """As many examples at a time as fit in a processor's cache with ``width`` entries each place.
-
-    y is (batch, *places, channels).
-    """
-    step = max(1, _BLOCK // max(1, math.prod(y.shape[1:-1]) * width))
-    return (slice(start, start + step) for start in range(0, y.shape[0], step))
-
-
-def _gathers(sizes: Sequence[int], shape: Sequence[int], window: Window) -> bool:
-    """Whether one product of gathered entries costs less than one for each place of the window.
-
-    With few channels the latter moves every output many times for little. Padding must be small.
-    """
-    *size, depth, _ = shape
-    padded = math.prod(
-        n + max(a, 0) + max(b, 0) for n, (a, b) in zip(sizes, window.padding, strict=True)
-    )
-    is_small = padded <= 2 * math.prod(sizes) and math.prod(size) <= _PLACES
-    return window.groups == 1 and math.prod(size) > 1 and depth <= _GATHERED and is_small
-
-
-def _gathered(x: Array, size: Sequence[int], window: Window, out: tuple[int, ...]) -> Array:
-    """The entries that each window meets, 0 in the padding: (batch, *out, places · channels)."""
-    batch, channels = x.shape[0], x.shape[-1]
-    taken = numpy.zeros((batch, *out, *size, channels), x.dtype)
-    for place, here, there in _meetings(x.shape[1:-1], size, window, out):
-        index: Any = (*there, *place)
-        taken[index] = x[here]
-    return taken.reshape(batch, *out, -1)
-
-
-def _meetings(
-    sizes: Sequence[int], size: Sequence[int], window: Window, out: Sequence[int]
-) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
-    """The places of a window that ever meet an entry, with the entries and the outputs that meet.
-
-    Entries in the padding are left out.
-    """
-    axes = list(zip(sizes, window.strides, window.dilation, window.padding, out, strict=True))
-    ranges = []
-    for k, (n, s, d, (before, _), m) in zip(size, axes, strict=True):
-        # Entry n − 1 is met first by the last output, and entry 0 last by the first one.
-        first, last = -(((m - 1) * s - before) // d), (n - 1 + before) // d
-        ranges.append(range(max(first, 0), min(last, k - 1) + 1))
-    for place in product(*ranges):
-        here, there = [slice(None)], [slice(None)]
-        for i, (n, s, d, (before, _), m) in zip(place, axes, strict=True):
-            offset = i * d - before
-            first, last = max(0, -(offset // s)), min(m - 1, (n - 1 - offset) // s)
-            if last < first:
-                break
-            here.append(slice(first * s + offset, last * s + offset + 1, s))
-            there.append(slice(first, last + 1))
-        else:
-            yield place, tuple(here), tuple(there)
-
-
-def _out(sizes: Sequence[int], size: Sequence[int], window: Window) -> tuple[int, ...]:
-    """The spatial sizes of the output."""
-    axes = zip(sizes, size, window.strides, window.dilation, window.padding, strict=True)
-    return tuple((n + a + b - d * (k - 1) - 1) // s + 1 for n, k, s, d, (a, b) in axes)

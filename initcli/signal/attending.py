@@ -1,4 +1,4 @@
-"""How even attention is at the start: its scores, and what the softmax makes of them."""
+"""The figures of attention at the start: its scores and their softmax."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import numpy as np
 from initcli.layers import attention, weightless_attention
 from initcli.layers.flow import Flow
 from initcli.layers.heads import DotProductAttention
-from initcli.signal.field import NODES
 from initcli.signal.figures import AttentionFigures, AttentionSignal, HeadSignal, Spread
+from initcli.signal.hermite import NODES, TINY
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import Attended
 from initcli.signal.softmax import (
     QUANTILE_WEIGHTS,
+    VARIANCES,
     gamma_quantiles,
     largest_share,
     softmax_entropy,
@@ -26,19 +27,17 @@ from initcli.signal.softmax import (
 from initcli.types import Array
 
 SATURATED_SHARE = 0.9
-"""A largest share beyond which a softmax is saturated: its slope p (1 − p) is below 0.09 there."""
+"""The largest share above which a softmax is saturated: its slope p (1 − p) is below 0.09."""
 _MOST_SCORES = 1 << 17
-"""Scores of one layer that are looked at in a draw, in a few MiB."""
-_VARIANCES = np.geomspace(1e-4, 1e4, 49)
-"""Variances of scores. Less is as good as none, and more leaves one key alone."""
+"""The number of scores of a layer to measure in a draw, a few MiB."""
 _NEVER_SATURATED = 0.1
-"""Variance of scores below which not one row in a million is saturated."""
+"""The variance of scores below which less than one row in a million is saturated."""
 _KEYS = 12
-"""Numbers of keys for which figures are computed; those between are interpolated."""
+"""The count of numbers of keys to compute figures for; others are interpolated."""
 
 
 class Scores(NamedTuple):
-    """The figures of a call in one draw: of all heads, and of each where each was looked at."""
+    """The figures of a call in one draw: of all heads, and of each if all were measured."""
 
     whole: AttentionFigures
     by_head: tuple[AttentionFigures, ...]
@@ -53,8 +52,8 @@ def attention_signals(
 
     Args:
         program: the calls.
-        measured: figures of the draws, by the number of the step.
-        attended: scores of theory, by the number of the step.
+        measured: figures of the draws, by the index of the step.
+        attended: predicted scores, by the index of the step.
     """
     found = []
     for index, step in enumerate(program.steps):
@@ -95,14 +94,9 @@ def attention_heads(step: Step) -> int | None:
 
 
 def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> Scores | None:
-    """The figures of a call of attention; None where no query sees two keys, or scores overflow.
+    """The figures of a call of attention; None if no query sees two keys, or scores overflow.
 
-    Of many examples, heads or queries some are taken, evenly spaced.
-
-    Args:
-        step: the call.
-        flow: as the layer has it.
-        inputs: of the call.
+    Of many examples, heads or queries an evenly spaced sample is measured.
     """
     layer: Any = step.layer
     query, *others = inputs
@@ -128,7 +122,7 @@ def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> Scores | 
     keys = scoring.keys[tuple(each[:, 0] for each in places)]
     scores = layer.scores(flow, scoring.queries[(*places, queries)], keys).astype(np.float64)
     seen = np.True_ if scoring.seen is None else scoring.seen
-    # Only what is taken of a mask that is one for all is held.
+    # A broadcast mask is expanded for the sample only.
     whole = np.broadcast_to(seen, (*lead, rows, columns))[(*places, queries)]
     figures = _figures(scores, whole)
     by_head = [_figures(*(x[k :: len(heads)] for x in (scores, whole))) for k in range(len(heads))]
@@ -139,7 +133,7 @@ def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> Scores | 
 
 
 def _spaced(count: int, most: int) -> Array:
-    """Indices of at most so many of ``count``, evenly spaced, but of one at least."""
+    """At most ``most`` evenly spaced indices below ``count``, and at least one."""
     taken = min(max(most, 1), count)
     return (np.arange(taken) * count + count // 2) // taken
 
@@ -158,7 +152,7 @@ def _of_examples(flow: Flow, chosen: Array, batch: int) -> Flow:
 
 
 def _figures(scores: Array, seen: Array) -> AttentionFigures | None:
-    """The figures of scores (…, queries, keys), of which each query sees some."""
+    """The figures of scores (…, queries, keys); ``seen`` are the keys that a query sees."""
     counts = seen.sum(-1)
     is_choice = counts >= 2
     scores, seen, counts = scores[is_choice], seen[is_choice], counts[is_choice]
@@ -182,7 +176,7 @@ def _figures(scores: Array, seen: Array) -> AttentionFigures | None:
 
 
 def predicted_attention(attended: Attended) -> AttentionFigures | None:
-    """The figures of normal scores; None where no query sees two keys, or scores overflow."""
+    """The figures of normal scores; None if no query sees two keys, or scores overflow."""
     seen = attended.seen[attended.seen >= 2]
     if not len(seen) or not math.isfinite(attended.variance):
         return None
@@ -193,7 +187,7 @@ def predicted_attention(attended: Attended) -> AttentionFigures | None:
         np.asarray(np.interp(np.log(seen), np.log(counts), QUANTILE_WEIGHTS @ each))
         for each in of_counts
     )
-    # Few keys lie nearer to their own mean than to that of all.
+    # The deviation is from the mean of the keys that a query sees.
     return AttentionFigures(
         logit_std=math.sqrt(attended.variance * float(np.mean(1 - 1 / seen))),
         entropy=float(entropy.mean()),
@@ -202,12 +196,12 @@ def predicted_attention(attended: Attended) -> AttentionFigures | None:
 
 
 def _by_variance(counts: tuple[float, ...], variances: Array) -> tuple[Array, Array]:
-    """Entropy and saturated share for each variance of the scores: (variances, counts)."""
-    logs = np.log(np.maximum(variances, 1e-300))
-    places: Array = np.interp(logs, np.log(_VARIANCES), np.arange(len(_VARIANCES)))
+    """Entropy and saturated fraction for each variance of the scores: (variances, counts)."""
+    logs = np.log(np.maximum(variances, TINY))
+    places: Array = np.interp(logs, np.log(VARIANCES), np.arange(len(VARIANCES)))
     found = []
     for place in places:
-        low = min(int(place), len(_VARIANCES) - 2)
+        low = min(int(place), len(VARIANCES) - 2)
         share = place - low
         nodes = zip(_at_node(low, counts), _at_node(low + 1, counts), strict=True)
         found.append([(1 - share) * one + share * other for one, other in nodes])
@@ -217,8 +211,8 @@ def _by_variance(counts: tuple[float, ...], variances: Array) -> tuple[Array, Ar
 
 @cache
 def _at_node(index: int, counts: tuple[float, ...]) -> tuple[Array, Array]:
-    """Entropy as a share of ln n, and saturated share, at one of the variances: (counts,)."""
-    n, std = np.array(counts), math.sqrt(_VARIANCES[index])
+    """Entropy as a fraction of ln n, and saturated fraction, at one variance: (counts,)."""
+    n, std = np.array(counts), math.sqrt(VARIANCES[index])
     is_spread = std * std >= _NEVER_SATURATED
     saturated = largest_share(std, n, SATURATED_SHARE) if is_spread else np.zeros(len(n))
     return softmax_entropy(std * NODES, n) / np.log(n), saturated

@@ -1,4 +1,4 @@
-"""The residual branches of a graph: what each sum carries on, and which weights end a branch."""
+"""The residual branches of a graph: the stream of each sum, and the last weights of a branch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from initcli.layers.base import Layer
 from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.program import Step
+from initcli.signal.zeros import SCALES
 from initcli.types import CODES
 
-_SCALES = ("gamma", "scale")
 _LONGEST = 1000
-"""Steps of a branch; what is longer is none."""
+"""The largest number of steps of a branch."""
 _MOST_INPUTS = 8
-"""Inputs of a residual sum."""
+"""The largest number of inputs of a residual sum."""
 
 
 class Kernel(NamedTuple):
@@ -34,12 +34,12 @@ class Branch(NamedTuple):
     Args:
         sum: the step that adds.
         fork: the tensor x.
-        kernels: the kernels in it that do not end it.
-        last: those whose size is that of its end, times ``factor``; none where a normalization
-            comes behind them, or where they are not known.
-        factor: product of the constants that multiply its end; None where that is not known.
+        kernels: the kernels of the branch that are not its last.
+        last: the kernels that determine the size of its output, times ``factor``; none if a
+            normalization follows them, or if they are not known.
+        factor: product of the constants that multiply its output; None if that is not known.
         scale: the learned scale, or the gamma of a normalization, among these.
-        stream: product of the constants that multiply what is carried on.
+        stream: product of the constants that multiply the stream.
     """
 
     sum: int
@@ -53,11 +53,13 @@ class Branch(NamedTuple):
     @property
     def is_zero(self) -> bool:
         """Whether it starts at 0."""
-        return self.factor == 0 or (bool(self.last) and all(map(_is_zero, self.last)))
+        return self.factor == 0 or (
+            bool(self.last) and all(constant(each.parameter) == 0 for each in self.last)
+        )
 
 
 def branches(graph: Graph) -> list[Branch]:
-    """All residual branches, in the order of their sums; those with others inside are left out."""
+    """All residual branches that contain no other branch, in the order of their sums."""
     found: list[Branch] = []
     sums: set[int] = set()
     for index, step in enumerate(graph.steps):
@@ -69,12 +71,12 @@ def branches(graph: Graph) -> list[Branch]:
                 inside = _between(graph, fork, end)
                 if inside and not sums.intersection(inside):
                     found.append(_branch(graph, index, carried, fork, end, inside))
-    # A branch without kernels, such as an embedding of positions, is none.
+    # Without kernels, such as an embedding of positions, it is not a branch.
     return [each for each in found if each.kernels or each.last]
 
 
 def streams(graph: Graph, found: Collection[Branch]) -> list[list[Branch]]:
-    """The branches by the stream to which they add, which other layers may interrupt."""
+    """The branches of each stream; other layers may interrupt a stream."""
     groups: dict[int, list[Branch]] = {}
     sums = {each.sum for each in found}
     group_of: dict[int, int] = {}
@@ -86,13 +88,13 @@ def streams(graph: Graph, found: Collection[Branch]) -> list[list[Branch]]:
 
 
 def constant(parameter: Parameter) -> float | None:
-    """The value of all entries of a parameter; None where they are drawn, or not known."""
+    """The value of all entries of a parameter; None if they are drawn or not known."""
     distribution = parameter.distribution
     return distribution.value if isinstance(distribution, distributions.Constant) else None
 
 
 def _origin(graph: Graph, tensor: int, sums: set[int]) -> int:
-    """The residual sum that a tensor comes from; −1 without one."""
+    """The last residual sum before a tensor; −1 without one."""
     before: int | None = tensor
     while before is not None and (index := graph.made_by.get(before)) is not None:
         if index in sums:
@@ -109,7 +111,7 @@ def _adds(step: Step) -> bool:
 
 
 def _forks(graph: Graph, step: Step) -> Iterator[tuple[int, int, list[int]]]:
-    """What a sum carries on, the tensor that this comes from, and the ends of its branches."""
+    """The stream of a sum, the tensor where branches part from it, and the branches' outputs."""
     inputs = list(dict.fromkeys(step.inputs))
     for carried in inputs:
         others = [each for each in inputs if each != carried]
@@ -119,7 +121,7 @@ def _forks(graph: Graph, step: Step) -> Iterator[tuple[int, int, list[int]]]:
             return
     meeting = _meeting(graph, inputs) if len(inputs) == 2 else None
     if meeting is not None:
-        # A shortcut of one kernel, or a pool, where the branch changes the size.
+        # A shortcut with one kernel or a pooling, if the branch changes the shape.
         counts = [_kernels_between(graph, meeting, each) for each in inputs]
         if min(counts) <= 1 and min(counts) < max(counts):
             carried, end = inputs if counts[0] < counts[1] else inputs[::-1]
@@ -127,7 +129,7 @@ def _forks(graph: Graph, step: Step) -> Iterator[tuple[int, int, list[int]]]:
 
 
 def _unscaled(graph: Graph, tensor: int) -> tuple[int, float]:
-    """The tensor of which another is a multiple, and the factor."""
+    """The tensor of which a tensor is a multiple, and the factor."""
     factor = 1.0
     while (index := graph.made_by.get(tensor)) is not None:
         step = graph.steps[index]
@@ -139,7 +141,7 @@ def _unscaled(graph: Graph, tensor: int) -> tuple[int, float]:
 
 
 def _multiple(layer: Layer) -> float | None:
-    """The constant by which a layer multiplies; None where it does something else."""
+    """The constant by which a layer multiplies; None for other layers."""
     if isinstance(layer, images.Rescaling):
         is_plain = isinstance(layer.scale, int | float) and layer.offset == 0
         return float(layer.scale) if is_plain else None  # type: ignore[arg-type]
@@ -147,7 +149,7 @@ def _multiple(layer: Layer) -> float | None:
 
 
 def _meeting(graph: Graph, tensors: Collection[int]) -> int | None:
-    """The last tensor that all ways to some tensors pass."""
+    """The last tensor on all paths to some tensors."""
     waiting = sorted(-each for each in tensors)
     for _ in range(_LONGEST if waiting else 0):
         tensor = -heapq.heappop(waiting)
@@ -163,7 +165,7 @@ def _meeting(graph: Graph, tensors: Collection[int]) -> int | None:
 
 
 def _between(graph: Graph, fork: int, end: int) -> list[int]:
-    """The steps through which a tensor leads to another; none where they are too many."""
+    """The steps between two tensors; none if they are too many."""
     seen: set[int] = set()
     waiting = [end]
     while waiting:
@@ -171,7 +173,7 @@ def _between(graph: Graph, fork: int, end: int) -> list[int]:
             return []
         tensor = waiting.pop()
         made_by = graph.made_by.get(tensor)
-        # Tensors are numbered in the order in which they are made.
+        # Tensors are numbered in the order of computation.
         if made_by is None or made_by in seen or tensor <= fork:
             continue
         seen.add(made_by)
@@ -189,7 +191,7 @@ def _kernels_between(graph: Graph, fork: int, end: int) -> int:
 
 
 class _End(NamedTuple):
-    """What a branch ends with, as in :class:`Branch`."""
+    """The end of a branch, as in :class:`Branch`."""
 
     last: tuple[Kernel, ...] = ()
     factor: float | None = None
@@ -215,7 +217,7 @@ def _branch(
 
 
 def _end(graph: Graph, tensor: int, inside: set[int]) -> _End:
-    """What makes a tensor, back to the last kernels or normalization."""
+    """The end of the branch with this output, back to the last kernels or normalization."""
     factor, scale = 1.0, None
     while (index := graph.made_by.get(tensor)) in inside and index is not None:
         step = graph.steps[index]
@@ -225,7 +227,7 @@ def _end(graph: Graph, tensor: int, inside: set[int]) -> _End:
         if role == "normalizes" or isinstance(
             step.layer, applications.LayerScale | applications.Scale
         ):
-            own = next((p for p in step.parameters if p.name in _SCALES), None)
+            own = next((p for p in step.parameters if p.name in SCALES), None)
             value = 1.0 if own is None else constant(own)
             if value is None:
                 break
@@ -256,7 +258,7 @@ def _end(graph: Graph, tensor: int, inside: set[int]) -> _End:
 
 
 def _kernels(graph: Graph, index: int) -> list[Kernel]:
-    """The kernels of a step, the one that makes its output last."""
+    """The kernels of a step; the last one computes its output."""
     step = graph.steps[index]
     if not mixes(step):
         return []
@@ -267,7 +269,3 @@ def _is_kernel(parameter: Parameter) -> bool:
     if parameter.contracts is None:
         return parameter.argument == "kernel_initializer"
     return bool(parameter.contracts) and parameter.dtype not in CODES
-
-
-def _is_zero(kernel: Kernel) -> bool:
-    return constant(kernel.parameter) == 0

@@ -1,4 +1,4 @@
-"""Several models side by side: which initialization keeps the signal's size best."""
+"""Comparison of models by how well they keep the size of the signal."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from initcli.sources.widths import factors, hidden_sizes, is_rounded, scaled, wi
 from initcli.types import Array, texts
 
 MAX_VARIANTS = 1_000
-"""Models of one comparison."""
+"""The largest number of models of a comparison."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the models compared: what it is called, its signal, and what that comes to.
+    """One of the models: its label, signal and verdict.
 
-    ``trained`` is what the first steps of training did, if any were taken.
+    ``trained`` has the first steps of training, if any were taken.
     """
 
     label: str
@@ -48,7 +48,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(DisplayedSequence[Compared], frozen=True, kw_only=True):
-    """Models and their signals, those that keep their size best first."""
+    """Models and their signals, ordered by how well they keep their size."""
 
     view: ClassVar[str] = "compare"
 
@@ -75,30 +75,28 @@ def variants(
     custom: Iterable[str | PathLike[str]] = (),
     changes: Iterable[str] = (),
 ) -> list[tuple[str, Model]]:
-    """The models of the specs, each in every combination of what is varied, with a label.
+    """The models of the specs in every combination of the variations, each with a label.
 
     Args:
         sources: paths, or ``-`` for standard input.
-        kernel_initializers: each in turn the initializer of all kernels, as a spec writes it:
-            ``he_normal``, or ``{type: VarianceScaling, scale: 1.5}``. A text may list several with
-            commas.
-        bias_initializers: those of all biases.
-        activations: each in turn the activation of all layers that have one, but for the last
-            layer and softmax.
-        defaults: whose default initializers.
-        sweeps: texts ``PATH=VALUES``, each of whose values in turn is set at the path as in
-            ``changes``. VALUES are a list with commas, ``LOW:HIGH:N`` for N numbers at equal
-            distances, or ``LOW:HIGH:logN`` at equal ratios.
-        widths: texts ``0.5,1,2`` of factors, by each of which all hidden sizes are scaled; see
+        kernel_initializers: initializers for all kernels, as in a spec: ``he_normal``, or
+            ``{type: VarianceScaling, scale: 1.5}``. A text may be a list with commas.
+        bias_initializers: initializers for all biases.
+        activations: activations for all layers that have one, except the last layer and softmax.
+        defaults: frameworks whose default initializers to use.
+        sweeps: texts ``PATH=VALUES`` with values to set at the path as in ``changes``. VALUES are a
+            list with commas, ``LOW:HIGH:N`` for N equidistant numbers, or ``LOW:HIGH:logN`` for
+            equal ratios.
+        widths: texts ``0.5,1,2`` of factors for all hidden sizes; see
             :mod:`initcli.sources.widths`.
-        scale: names of arguments, or patterns of ``layer.argument``, that are scaled in place of
-            those that the layers declare.
-        seed: wins over the specs' own.
-        custom: Python files whose public callables are initializers; they are run.
-        changes: values of every spec to change, as in :func:`initcli.load`.
+        scale: names of arguments, or patterns of ``layer.argument``, to scale instead of those that
+            the layers declare.
+        seed: overrides the seeds of the specs.
+        custom: Python files whose public callables are initializers; they are executed.
+        changes: changes to every spec, as in :func:`initcli.load`.
 
     Raises:
-        InvalidSpec: a spec or a value is wrong; with all its problems.
+        InvalidSpec: a spec or a value is invalid; with all its problems.
         BadOverride: a change or a sweep cannot be parsed, or changes nothing.
         TooLarge: there are more combinations than :data:`MAX_VARIANTS`.
 
@@ -195,16 +193,16 @@ def compare(
     progress: Callable[[int, int], None] | None = None,
     training: Training | None = None,
 ) -> Comparison:
-    """The signals of several models, those that keep their size best first.
+    """The signals of several models, ordered by how well they keep their size.
 
     Args:
         models: each with its label.
-        batch: examples; by default 64, or as many as fit in memory and a minute for all models.
-        draws: how often to draw weights and inputs anew; by default 5, or as for the batch.
-        theory: predict from the distributions alone, with nothing drawn.
-        inputs: one's own, by the name of the input.
-        progress: told of steps that are done, and of how many there are for one model.
-        training: steps of training to take as well; then all is measured.
+        batch: number of examples; by default 64, or what fits in memory and a minute in total.
+        draws: number of draws of weights and inputs; by default 5, or what fits.
+        theory: predict from the distributions, without draws.
+        inputs: arrays by the name of the input.
+        progress: called with the number of steps done, and of all steps of a model.
+        training: steps of training to take as well.
 
     Raises:
         SignalError: the signal cannot pass a layer, or memory is too small.
@@ -247,7 +245,7 @@ def _plans(
     inputs: Mapping[str, Array] | None,
     training: Training | None,
 ) -> list[Plan | NotAfforded | None]:
-    """What to measure of each model, which share the time; or why it is not afforded."""
+    """The plan of each model within its share of the time, or the reason why there is none."""
     seconds, steps = SECONDS / max(len(models), 1), training.steps if training else 0
     plans: list[Plan | NotAfforded | None] = []
     for _, model in models:
@@ -264,9 +262,9 @@ def _plans(
 def _alike(
     models: Sequence[tuple[str, Model]], plans: Sequence[Plan | NotAfforded | None]
 ) -> list[Plan | NotAfforded | None]:
-    """The plans; those of models that differ in width have the same examples and draws, or none.
+    """The plans, with the same examples and draws for all models that differ in width.
 
-    Gradients of parameters add up over examples, so that they would not compare.
+    The gradient of a parameter depends on the number of examples.
     """
     pairs = list(zip((model for _, model in models), plans, strict=True))
     known = [each for model, each in pairs if isinstance(each, Plan) and model.width is not None]
@@ -286,12 +284,12 @@ def _alike(
 
 
 def ranks(compared: Sequence[Compared]) -> list[int]:
-    """The rank of each of several models, the best first; equal distances have equal ranks."""
+    """The rank of each model; equal distances have equal ranks."""
     distances = [_distance(each) for each in compared]
     return [distances.index(distance) + 1 for distance in distances]
 
 
 def _distance(compared: Compared) -> float:
-    """The distance to a hundredth, which is less than draws differ."""
+    """The distance, rounded to less than the difference between draws."""
     distance = compared.verdict.distance
     return math.inf if distance is None else round(distance, 2)

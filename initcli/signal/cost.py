@@ -1,4 +1,4 @@
-"""What passes through a program cost, estimated before anything is drawn: time and memory."""
+"""Estimates of the time and memory of a pass through a program."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from initcli.signal.program import Program
 from initcli.types import Dtype
 
 _PER_SECOND = 1e10
-"""Multiplications in a second, of two cores."""
+"""Multiplications per second on two cores."""
 _PASSES = 3
-"""Cost of a pass forwards and one backwards, in passes forwards."""
+"""Cost of a forward and a backward pass, in forward passes."""
 _DRAWING = 300
-"""Cost of a weight, in multiplications: drawn for each pass, its gradient made and measured."""
+"""Multiplications per weight: drawing for each pass, computing and measuring the gradient."""
 _MOVING = 100
-"""Cost of taking an entry of a tensor through a layer, in multiplications."""
+"""Multiplications per entry of a tensor that passes a layer."""
 _CALLING = 4e6
-"""Cost of a layer beside that, in multiplications: figures, and calls of functions."""
+"""Multiplications per layer for figures and function calls."""
 _HELD = 7
-"""Entries that a layer's pass back holds for each entry of its inputs and outputs."""
+"""Entries that the backward pass of a layer holds for each entry of its inputs and outputs."""
 _TRAINED = 5
-"""Entries that training holds for each weight: itself, its gradient, two moments, and a step."""
+"""Entries that training holds per weight: the weight, its gradient, two moments, and a step."""
 _USABLE = 0.7
-"""The share of the machine's memory that may be used."""
+"""The fraction of the machine's memory that may be used."""
 _BESIDE = 128 << 20
 """Bytes for everything else."""
 
 
 class Cost(NamedTuple):
-    """What one draw costs: seconds, and the bytes it holds, most of them in the layer named."""
+    """The cost of one draw in seconds and bytes, and the layer that needs most."""
 
     seconds: float
     bytes: int
@@ -39,12 +39,12 @@ class Cost(NamedTuple):
 
 
 def cost(program: Program, dtype: Dtype, steps: int = 0) -> Cost:
-    """Estimate the cost of one draw: weights drawn, a pass forwards and one back.
+    """Estimate the cost of one draw of weights with a forward and a backward pass.
 
-    It holds every tensor, as many weights as :func:`weights_room` lets it, and inside of one layer
-    at a time its weights, their gradients and intermediate results. Each of ``steps`` of training
-    takes as long again; they hold all weights, their gradients and two moments, and the first
-    tensors.
+    A draw holds every tensor, as many weights as :func:`weights_room` allows, and for one layer at
+    a time its weights, their gradients and intermediate results. Each of ``steps`` of training
+    takes as long again; training also holds all weights, gradients, two moments of each, and the
+    first tensors.
     """
     sizes = [math.prod(shape) for shape in program.shapes]
     weights = {p.path: p.size for step in program.steps for p in step.parameters}
@@ -73,7 +73,7 @@ def cost(program: Program, dtype: Dtype, steps: int = 0) -> Cost:
 
 
 def room() -> int:
-    """Bytes that the signal may take: the limit, or what the machine has if that is less."""
+    """Bytes that the signal may use: the limit, or the memory of the machine if that is less."""
     return min(limits.in_force().memory, usable())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -13,48 +13,40 @@ from initcli.layers.experts import MixtureOfExperts
 from initcli.layers.flow import Mask
 from initcli.layers.preprocessing import Preprocessing
 from initcli.model import Model
-from initcli.parameter import Parameter
 from initcli.signal.attending import Scores, attention_heads, measured_attention
 from initcli.signal.cost import weights_room
 from initcli.signal.figures import RouterFigures
 from initcli.signal.first_loss import loss_of, measured_loss
 from initcli.signal.graph import Graph
-from initcli.signal.inputs import drawn_input, standard_normal
+from initcli.signal.inputs import drawn_inputs, standard_normal
 from initcli.signal.observing import difference, dimension, output_figures, rms
-from initcli.signal.passes import (
-    Gradients,
-    Pass,
-    Values,
-    backwards,
-    drawn_values,
-    flow_of,
-    forwards,
-)
-from initcli.signal.program import Program
+from initcli.signal.passes import Gradients, Pass, backwards, drawn_values, flow_of, forwards
+from initcli.signal.program import Program, Step
 from initcli.signal.routing import measured_routing
 from initcli.types import Array
 
 REACHED = 1e-4
-"""Share of the largest gradient of a time step that others within reach get at least."""
+"""The fraction of the largest gradient of a time step with which another step is within reach."""
 
 
-class Draw(msgspec.Struct, frozen=True):
-    """What was measured in one draw, by the number of the step, or the path of the parameter."""
+class Draw(msgspec.Struct):
+    """What one draw measured, by the index of the step, the tensor, or the path of the parameter.
 
-    outputs: dict[int, dict[str, float]]
-    gradients: dict[int, float]
-    tensors: dict[str, tuple[float, float]]
-    """The RMS of a parameter's gradient, and of its values."""
-    hidden: dict[int, float]
-    """As in :class:`Pass`."""
-    differences: dict[int, float]
-    dimensions: dict[int, float]
-    onsets: dict[int, float]
-    reaches: dict[int, float]
-    """As in :class:`Signal`, as are the three before."""
-    losses: dict[int, float]
-    attention: dict[int, Scores]
-    routing: dict[int, RouterFigures]
+    ``tensors`` has the RMS of a parameter's gradient and of its values. ``hidden`` is as in
+    :class:`Pass`, and ``differences`` to ``reaches`` are as in :class:`Signal`.
+    """
+
+    outputs: dict[int, dict[str, float]] = {}
+    gradients: dict[int, float] = {}
+    tensors: dict[str, tuple[float, float]] = {}
+    hidden: dict[int, float] = {}
+    differences: dict[int, float] = {}
+    dimensions: dict[int, float] = {}
+    onsets: dict[int, float] = {}
+    reaches: dict[int, float] = {}
+    losses: dict[int, float] = {}
+    attention: dict[int, Scores] = {}
+    routing: dict[int, RouterFigures] = {}
 
 
 def one_draw(
@@ -66,106 +58,114 @@ def one_draw(
     loss: Loss | None,
     threads: int,
 ) -> Draw:
-    """Pass the signal forwards and backwards once; draw ``number`` has the model's seed plus it.
+    """Pass the signal forwards and backwards once.
 
-    ``given`` are inputs by the number of their tensor; ``advance`` is called after each step of
-    either pass; ``threads`` are those of BLAS for single large products.
+    Args:
+        model: the model.
+        built: its program.
+        given: inputs by tensor; the others are drawn.
+        number: of the draw; its seed is the seed of the model plus this number.
+        advance: called after each step of either pass.
+        loss: the loss of outputs whose activation does not decide it.
+        threads: BLAS threads for large products.
     """
     seed = model.seed + number
-    about = Pass(_values(built, seed), str(seed), threads)
-    tensors = dict(given)
-    for each in built.inputs:
-        if each.tensor not in tensors:
-            shape = built.shapes[each.tensor]
-            tensors[each.tensor] = drawn_input(each, shape, seed, model)
-    outputs: dict[int, dict[str, float]] = {}
-    gradients: dict[int, float] = {}
-    sizes: dict[str, tuple[float, float]] = {}
-    losses: dict[int, float] = {}
-    attention: dict[int, Scores] = {}
-    routing: dict[int, RouterFigures] = {}
+    values = drawn_values(weights_room(), seed - built.seed)
+    about = Pass(values, str(seed), threads)
+    tensors = drawn_inputs(built, seed, model, given)
+    draw = Draw(hidden=about.hidden)
     with np.errstate(all="ignore"):
-        for index, (step, (output, *_)) in enumerate(forwards(built, tensors, about)):
-            if np.issubdtype(output.dtype, np.floating):
-                outputs[index] = output_figures(step.layer, output)
-                if step.outputs[0] in built.results and (kind := loss_of(step, output.shape, loss)):
-                    value = measured_loss(step, output, kind)
-                    if math.isfinite(value):
-                        losses[index] = value
-            if isinstance(step.layer, MixtureOfExperts):
-                weights = {name: about.values(p) for name, p in step.weights.items()}
-                routed = measured_routing(step, weights, tensors[step.inputs[0]])
-                if routed is not None:
-                    routing[index] = routed
-            if attention_heads(step) is not None:
-                weights = {name: about.values(p) for name, p in step.weights.items()}
-                flow = flow_of(step, weights, tensors, about)
-                found = measured_attention(step, flow, [tensors[i] for i in step.inputs])
-                if found is not None:
-                    attention[index] = found
+        for index, (step, outputs) in enumerate(forwards(built, tensors, about)):
+            if _is_real(outputs[0]):
+                draw.outputs[index] = output_figures(step.layer, outputs[0])
+                _measure_loss(draw, index, step, outputs[0], built, loss)
+            _measure_call(draw, index, step, tensors, about)
             advance()
         trunk = Graph(built).hidden_trunk
-        followed = [t for each in built.inputs if tensors[t := each.tensor].dtype.kind == "f"]
-        differences = {tensor: difference(tensors[tensor]) for tensor in (*followed, *trunk)}
-        dimensions = {tensor: dimension(tensors[tensor]) for tensor in (*followed, *trunk[-1:])}
+        followed = [each.tensor for each in built.inputs if tensors[each.tensor].dtype.kind == "f"]
+        draw.differences = {t: difference(tensors[t]) for t in (*followed, *trunk)}
+        draw.dimensions = {t: dimension(tensors[t]) for t in (*followed, *trunk[-1:])}
         cotangents = {
             tensor: _cotangent(f"cotangent {k}", seed, tensors[tensor], about.masks.get(tensor))
             for k, tensor in enumerate(built.results)
-            if np.issubdtype(tensors[tensor].dtype, np.floating)
+            if _is_real(tensors[tensor])
         }
-        totals: dict[str, Array] = {}
-        onsets: dict[int, float] = {}
-        reaches: dict[int, float] = {}
         back = backwards(built, tensors, cotangents, about)
+        totals: dict[str, Array] = {}
         for index, gradient in zip(reversed(range(len(built.steps))), back, strict=True):
-            step = gradient.step
-            if gradient.outputs[0] is not None:
-                gradients[index] = rms(gradient.outputs[0])
-                if over_time := _over_time(gradient):
-                    largest = max(over_time)
-                    onsets[index] = largest / over_time[-1]
-                    reaches[index] = sum(size >= REACHED * largest for size in over_time)
-            weights = {} if isinstance(step.layer, Preprocessing) else gradient.weights
-            for name, each in weights.items():
-                path = step.weights[name].path
-                totals[path] = totals[path] + each if path in totals else each
-            if step.call == 0:  # The first call comes last.
-                for parameter in step.parameters:
-                    if parameter.path in totals:
-                        values = about.values(parameter)
-                        sizes[parameter.path] = rms(totals.pop(parameter.path)), rms(values)
+            _measure_gradient(draw, index, gradient)
+            _measure_weights(draw, gradient, totals, about)
             advance()
-    measured = outputs, gradients, sizes, about.hidden, differences, dimensions, onsets, reaches
-    return Draw(*measured, losses, attention, routing)
+    return draw
+
+
+def _is_real(x: Array) -> bool:
+    return np.issubdtype(x.dtype, np.floating)
+
+
+def _measure_loss(
+    draw: Draw, index: int, step: Step, output: Array, built: Program, loss: Loss | None
+) -> None:
+    kind = loss_of(step, output.shape, loss) if step.outputs[0] in built.results else None
+    if kind is not None and math.isfinite(value := measured_loss(step, output, kind)):
+        draw.losses[index] = value
+
+
+def _measure_call(
+    draw: Draw, index: int, step: Step, tensors: Mapping[int, Array], about: Pass
+) -> None:
+    """Measure attention, and the routing of a mixture of experts."""
+    inputs = [tensors[i] for i in step.inputs]
+    if isinstance(step.layer, MixtureOfExperts):
+        flow = flow_of(step, tensors, about)
+        if (routed := measured_routing(step.layer, flow, inputs[0])) is not None:
+            draw.routing[index] = routed
+    elif attention_heads(step) is not None:
+        flow = flow_of(step, tensors, about)
+        if (attended := measured_attention(step, flow, inputs)) is not None:
+            draw.attention[index] = attended
+
+
+def _measure_gradient(draw: Draw, index: int, gradient: Gradients) -> None:
+    if gradient.outputs[0] is None:
+        return
+    draw.gradients[index] = rms(gradient.outputs[0])
+    if over_time := _over_time(gradient):
+        largest = max(over_time)
+        draw.onsets[index] = largest / over_time[-1]
+        draw.reaches[index] = sum(size >= REACHED * largest for size in over_time)
+
+
+def _measure_weights(
+    draw: Draw, gradient: Gradients, totals: dict[str, Array], about: Pass
+) -> None:
+    """Add the gradients of weights to the totals; measure these at the first call of a layer."""
+    step = gradient.step
+    if not isinstance(step.layer, Preprocessing):
+        gradient.add_to(totals)
+    if step.call == 0:  # The first call comes last.
+        for parameter in step.parameters:
+            if parameter.path in totals:
+                total = totals.pop(parameter.path)
+                draw.tensors[parameter.path] = rms(total), rms(about.values(parameter))
 
 
 def _cotangent(purpose: str, seed: int, result: Array, mask: Mask) -> Array:
-    """The gradient of a result, which is 0 at steps that a mask hides."""
+    """The gradient of a result, which is 0 at masked steps."""
     cotangent = standard_normal(purpose, seed, result.shape, result.dtype)
     if mask is None:
         return cotangent
     return cotangent * mask.reshape(*mask.shape, *(1,) * (cotangent.ndim - mask.ndim))
 
 
-def _values(built: Program, seed: int) -> Values:
-    """The weights of a seed, of which as many as there is room for are drawn once."""
-    drawn = drawn_values(weights_room())
+def _over_time(gradient: Gradients) -> Sequence[float]:
+    """The gradient of each time step of a layer that returns its last state alone.
 
-    def values(parameter: Parameter) -> Array:
-        moved = parameter.seed + seed - built.seed
-        return drawn(msgspec.structs.replace(parameter, seed=moved))
-
-    return values
-
-
-def _over_time(gradient: Gradients) -> list[float]:
-    """Gradients of the time steps of a layer that ends with its last state; empty if it does not.
-
-    Empty too where none comes back to the last step.
+    Empty for other layers, and where no gradient reaches the last step.
     """
-    (output, *_), (fed, *_) = gradient.outputs, (*gradient.inputs, None)
-    if gradient.step.layer.acts_as() != "recurs" or output is None or fed is None:
-        return []
-    _, x = fed
+    (output, *_), (source, *_) = gradient.outputs, (*gradient.inputs, None)
+    if gradient.step.layer.acts_as() != "recurs" or output is None or source is None:
+        return ()
+    _, x = source
     sizes = [rms(each) for each in np.moveaxis(x, 1, 0)] if x.ndim > output.ndim else []
-    return sizes if sizes and sizes[-1] > 0 else []
+    return sizes if sizes and sizes[-1] > 0 else ()

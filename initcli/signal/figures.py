@@ -1,4 +1,4 @@
-"""A signal in figures: what was seen of each layer and tensor over the draws."""
+"""The figures of a signal: of each layer and tensor, over the draws."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from initcli.display import Displayed
 from initcli.errors import NoSuchTensor, nearest_pattern, quoted
 from initcli.model import BuiltLayer, Model, leaves
 from initcli.signal.graph import Graph
+from initcli.signal.prediction import Prediction, Sums
 from initcli.signal.program import Program
 from initcli.signal.residual import ResidualScheme, schemes
-from initcli.signal.theory import Prediction, Sums
 from initcli.types import Size, texts
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """A figure over the draws."""
+    """Median and range of a figure over the draws."""
 
     median: Annotated[float, Meta(description="Median of the draws.", extra={"row": ""})]
     low: Annotated[float, Meta(description="Lowest of the draws.")]
@@ -31,7 +31,7 @@ class Spread(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread | None:
-        """The spread of some values, of which NaN counts as infinite; None without any."""
+        """The spread of values, where NaN counts as infinite; None without values."""
         if not values:
             return None
         numbers = [math.inf if math.isnan(value) else value for value in values]
@@ -39,7 +39,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 def median_of(numbers: Sequence[float]) -> float:
-    """The median; not a number where one of them is none, or the middle is of two infinities."""
+    """The median; NaN if a number is NaN, or the median is the mean of two infinities."""
     return math.nan if any(map(math.isnan, numbers)) else median(numbers)
 
 
@@ -71,7 +71,7 @@ class GradientSignal(msgspec.Struct, frozen=True):
 
 
 class LayerSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a layer: its (first) output as measured and as predicted."""
+    """One call of a layer: its (first) output, measured and predicted."""
 
     name: Annotated[str, Meta(description="Name of the layer.", extra={"row": "layer"})]
     type: Annotated[str, Meta(description="Type of the layer.")]
@@ -143,52 +143,41 @@ class FirstLoss(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
+_OF_SOFTMAX = Meta(
+    description="Mean entropy of the softmax as a fraction of ln n for the n keys that a query "
+    "sees: 1 is even, 0 a single key."
+)
+_LARGEST = Meta(description="Fraction of queries whose largest share is more than 0.9.")
+
+
 class AttentionFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of the scores and of the softmax over them; rows that see one key are left out."""
+    """Figures of the scores and of their softmax; queries that see one key are left out."""
 
     logit_std: Annotated[
         float, Meta(description="Standard deviation of a query's logits over the keys, by its RMS.")
     ]
-    entropy: Annotated[
-        float,
-        Meta(
-            description="Mean entropy of the softmax as a fraction of ln n for the n keys that a "
-            "query sees: 1 is even, 0 a single key."
-        ),
-    ]
-    saturated: Annotated[
-        float, Meta(description="Fraction of queries whose largest share is more than 0.9.")
-    ]
+    entropy: Annotated[float, _OF_SOFTMAX]
+    saturated: Annotated[float, _LARGEST]
 
 
 _LogitStd = Annotated[
     Spread | None,
     Meta(description="Standard deviation of a query's logits over the keys that it sees."),
 ]
-_Entropy = Annotated[
-    Spread | None,
-    Meta(
-        description="Mean entropy of the softmax as a fraction of ln n for the n keys that a "
-        "query sees: 1 is even, 0 a single key."
-    ),
-]
-_Saturated = Annotated[
-    Spread | None, Meta(description="Fraction of queries whose largest share is more than 0.9.")
-]
 
 
 class HeadSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """How even one head of attention is, as measured."""
+    """Measured figures of one head of attention."""
 
     logit_std: _LogitStd
-    entropy: _Entropy
-    saturated: _Saturated
+    entropy: Annotated[Spread | None, _OF_SOFTMAX]
+    saturated: Annotated[Spread | None, _LARGEST]
 
 
 class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """How even attention is in one call of a layer, as measured and as predicted.
+    """Figures of attention in one call of a layer, measured and predicted.
 
-    Rows of scores in which a query sees one key are left out.
+    Queries that see one key are left out.
     """
 
     layer: Annotated[str, Meta(description="Name of the layer.")]
@@ -196,8 +185,8 @@ class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
     heads: Annotated[int, Meta(description="Number of heads.")]
     keys: Annotated[int, Meta(description="Number of keys.")]
     logit_std: _LogitStd
-    entropy: _Entropy
-    saturated: _Saturated
+    entropy: Annotated[Spread | None, _OF_SOFTMAX]
+    saturated: Annotated[Spread | None, _LARGEST]
     predicted: Annotated[
         AttentionFigures | None,
         Meta(
@@ -211,44 +200,35 @@ class AttentionSignal(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
 
     def between(self, name: str) -> tuple[float, float] | None:
-        """The lowest and highest median of a figure over the heads; None without two of them."""
+        """The lowest and highest median of a figure over the heads; None for a single head."""
         spreads = [getattr(each, name) for each in self.by_head]
         medians = [each.median for each in spreads if each is not None]
         return (min(medians), max(medians)) if len(medians) > 1 else None
 
 
-class RouterFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """How evenly a router spreads tokens over experts."""
+_OF_LOADS = Meta(
+    description="Entropy of the experts' shares of the tokens as a fraction of ln n for n experts: "
+    "1 is even, 0 a single expert."
+)
+_BUSIEST = Meta(description="Largest share of the tokens, relative to an even one.")
 
-    entropy: Annotated[
-        float,
-        Meta(
-            description="Entropy of the experts' shares of the tokens as a fraction of ln n for n "
-            "experts: 1 is even, 0 a single expert."
-        ),
-    ]
-    busiest: Annotated[
-        float, Meta(description="Largest share of the tokens, relative to an even one.")
-    ]
+
+class RouterFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How evenly a router distributes tokens over experts."""
+
+    entropy: Annotated[float, _OF_LOADS]
+    busiest: Annotated[float, _BUSIEST]
 
 
 class RouterSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """How evenly one call of a mixture of experts spreads tokens, measured and predicted."""
+    """How evenly one call of a mixture of experts distributes tokens, measured and predicted."""
 
     layer: Annotated[str, Meta(description="Name of the layer.")]
     call: Annotated[int, Meta(description="Number of earlier calls of the same layer.")]
     experts: Annotated[int, Meta(description="Number of experts.")]
     top_k: Annotated[int, Meta(description="Number of experts that each token takes.")]
-    entropy: Annotated[
-        Spread | None,
-        Meta(
-            description="Entropy of the experts' shares of the tokens as a fraction of ln n for n "
-            "experts: 1 is even, 0 a single expert."
-        ),
-    ]
-    busiest: Annotated[
-        Spread | None, Meta(description="Largest share of the tokens, relative to an even one.")
-    ]
+    entropy: Annotated[Spread | None, _OF_LOADS]
+    busiest: Annotated[Spread | None, _BUSIEST]
     predicted: Annotated[
         RouterFigures | None,
         Meta(description="The same from the distributions; null where no theory applies."),
@@ -256,7 +236,7 @@ class RouterSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def call_figure(call: AttentionSignal | RouterSignal, name: str) -> float | None:
-    """One of the figures of a call, measured or else predicted."""
+    """A figure of a call, measured or else predicted."""
     measured: Spread | None = getattr(call, name)
     if measured is not None:
         return measured.median
@@ -265,17 +245,18 @@ def call_figure(call: AttentionSignal | RouterSignal, name: str) -> float | None
 
 
 class Signal(Displayed, frozen=True, kw_only=True):
-    """The signal through a model; with no draws, predictions alone.
+    """The signal through a model; without draws, predictions only.
 
-    ``layers`` has an entry for each step of ``program``. By the number of a tensor, ``input_rms``
-    is the root mean square of what flows in, where that is not standard normal; ``differences``
-    that of what differs between examples, in the inputs and the hidden tensors that all of the
-    signal passes; and ``dimensions`` the number of directions along which they differ, in the
-    inputs and the last of these tensors. By the number of a step, ``onsets`` is the largest
-    gradient of a time step divided by that of the last, and ``reaches`` the number of time steps
-    with a gradient of at least 1e-4 of the largest, for recurrent layers that end with their last
-    state. These four are empty where nothing was drawn. ``sums`` are what activations take, by the
-    number of the step, where that is predicted.
+    ``layers`` has an entry for each step of ``program``.
+
+    By tensor: ``input_rms`` is the root mean square of given inputs; ``differences`` is that of the
+    differences between examples, in the inputs and the hidden trunk of the graph; ``dimensions`` is
+    the number of directions of these differences, in the inputs and the last hidden tensor.
+
+    By the index of the step: ``onsets`` is the largest gradient of a time step divided by that of
+    the last, and ``reaches`` the number of time steps with at least 1e-4 of the largest gradient,
+    for recurrent layers that return their last state alone; ``sums`` is the predicted input of
+    activations.
     """
 
     model: Model
@@ -314,7 +295,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
 
     @property
     def residuals(self) -> tuple[ResidualScheme, ...]:
-        """How the branches of each residual stream are scaled."""
+        """The scheme of each residual stream."""
         return schemes(Graph(self.program))
 
     @property
@@ -324,7 +305,7 @@ class Signal(Displayed, frozen=True, kw_only=True):
         return frozenset(s.name for s in self.program.steps if results.intersection(s.outputs))
 
     def matching(self, globs: Sequence[str]) -> Signal:
-        """The layers and tensors whose name a pattern matches, in which ``*`` is any text.
+        """Select the layers and tensors whose name matches a pattern, in which ``*`` is any text.
 
         Raises:
             NoSuchTensor: a pattern matches none.
@@ -349,5 +330,5 @@ class Signal(Displayed, frozen=True, kw_only=True):
 
     @property
     def model_layers(self) -> tuple[BuiltLayer, ...]:
-        """The layers in their places, those of networks within the model too."""
+        """All layers in order, including those of inner networks."""
         return tuple(leaves(self.model.layers))

@@ -1,6 +1,6 @@
-"""The loss before the first step, beside that of a model that knows nothing.
+"""The loss before the first step of training, compared to that of equal outputs for all classes.
 
-Labels are independent of the outputs, since nothing is learned yet, and every class is as frequent.
+Before training the labels are independent of the outputs, and all classes are equally frequent.
 With logits z of V classes, the cross-entropy is then E log Σ exp z − E z: ln V if they are equal,
 about ln V + σ²/2 if they are normal with a small standard deviation σ, and more if it is large.
 """
@@ -14,32 +14,32 @@ import numpy as np
 
 from initcli.activations import LogSoftmax, Sigmoid, Softmax
 from initcli.choices import Loss
-from initcli.signal.field import NODES, WEIGHTS
 from initcli.signal.figures import FirstLoss, Spread
+from initcli.signal.hermite import NODES, WEIGHTS
 from initcli.signal.logits import Logits, is_reverse, output_activation
 from initcli.signal.program import Program, Step
 from initcli.types import Array
 
 _MOST_POINTS = 20_000
-"""Points of an integral at most, which spreads with the logits."""
+"""The largest number of points of an integral, whose range grows with the logits."""
 _COARSE = slice(None, None, 2)
 _WEIGHTS = WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
 
 
 def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | None:
-    """The loss that fits an output: as its activation says, else as was chosen.
+    """The loss of an output, by its activation or else by choice.
 
-    Scores of the rows of a table are logits of a vocabulary.
+    Scores of the rows of a table have a cross-entropy by default.
 
     Args:
         step: the step with the output.
         shape: of the output, its classes last.
-        chosen: the loss of outputs that no activation bounds.
+        chosen: the loss of outputs whose activation does not decide it.
     """
     function = output_activation(step)
     if isinstance(function, Softmax | LogSoftmax):
         if function.axis not in (-1, len(shape) - 1):
-            return None  # classes that stand elsewhere
+            return None  # The classes are on another axis.
         found: Loss | None = "cross_entropy"
     elif isinstance(function, Sigmoid):
         found = "binary_cross_entropy"
@@ -51,9 +51,9 @@ def loss_of(step: Step, shape: tuple[int, ...], chosen: Loss | None) -> Loss | N
 
 
 def measured_loss(step: Step, output: Array, loss: Loss) -> float:
-    """The mean loss of an output with labels that are independent of it.
+    """The mean loss of an output for independent labels.
 
-    It is not finite where a probability is rounded to 0 or 1.
+    It is infinite or NaN if a probability is rounded to 0 or 1.
     """
     function = output_activation(step)
     z = np.asarray(output, np.float64)
@@ -75,17 +75,17 @@ def first_losses(
     measured: Mapping[int, Spread | None],
     chosen: Loss | None,
 ) -> tuple[FirstLoss, ...]:
-    """The first loss of each output of a model that has one.
+    """The first loss of each output that has a loss.
 
     Args:
         program: of the model.
-        logits: predicted ones, by the number of the step.
-        measured: losses over the draws, by the number of the step, where they are finite.
+        logits: predicted logits, by the index of the step.
+        measured: finite losses over the draws, by the index of the step.
         chosen: as in :func:`loss_of`.
     """
     found = []
     for index, step in enumerate(program.steps):
-        if not step.outputs or step.outputs[0] not in program.results:
+        if step.outputs[0] not in program.results:
             continue
         shape = program.shapes[step.outputs[0]]
         loss = loss_of(step, shape, chosen)
@@ -109,11 +109,11 @@ def first_losses(
 
 
 def expected_loss(loss: Loss, classes: int, logits: Logits) -> float:
-    """The mean loss of logits that are independent of one another and of the labels.
+    """The mean loss of independent logits, for independent labels.
 
-    Of cross-entropy with V classes, with S = Σ exp z and φ(t) = E exp(−t exp z),
-    E log S = ∫ (exp(−eᵘ) − φ(eᵘ)^V) du, by Frullani's integral of the logarithm. A logit that is
-    distributed in another way has its own φ, in place of one of the V.
+    For cross-entropy with V classes, S = Σ exp z and φ(t) = E exp(−t exp z), it follows from
+    E log S = ∫ (exp(−eᵘ) − φ(eᵘ)^V) du, by Frullani's integral of the logarithm. A logit with
+    another distribution has its own φ in place of one of the V factors.
 
     >>> none = np.zeros(len(NODES))
     >>> round(expected_loss("cross_entropy", 1000, Logits(none, none, None)), 4)
@@ -137,7 +137,7 @@ def expected_loss(loss: Loss, classes: int, logits: Logits) -> float:
     logs = np.zeros(len(u))
     with np.errstate(over="ignore", under="ignore", divide="ignore"):
         for z, count in kinds:
-            # 1 − φ keeps its digits where φ is near 1.
+            # 1 − φ is accurate where φ is near 1.
             misses = np.array([float(_WEIGHTS @ -np.expm1(-np.exp(each + z))) for each in u])
             logs += count * np.log1p(-np.minimum(misses, 1))
         integrand = np.exp(-np.exp(u)) - np.exp(logs)

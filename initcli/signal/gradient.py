@@ -1,4 +1,4 @@
-"""The gradient with respect to a tensor, as theory expects it."""
+"""The moments of the gradient with respect to a tensor."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from initcli.signal.field import NODES, WEIGHTS, Field, hermite_basis, hidden, products
+from initcli.signal.field import Field, latent_correlations, moments_of
+from initcli.signal.hermite import NODES, TINY, WEIGHTS, hermite_basis, products
 from initcli.types import Array, Size
-
-_TINY = 1e-300
 
 
 class Path(NamedTuple):
-    """A gradient as a multiple of another, by the normal number behind the entries of both.
+    """A gradient as a multiple of another, by the latent variable of the entries of both.
 
-    Branches of functions of one tensor, such as x and σ(x) that meet in a product, send gradients
-    back to it that are multiples of one and the same: their amplitudes add up, and not their
-    squares. ``correlations`` are those of the normal numbers behind the pairs of moments.
+    Branches that are functions of one tensor, such as x and σ(x) in a product, return multiples of
+    one gradient: their amplitudes add up instead of their squares. ``correlations`` are those of
+    the latent variables for each of the moments.
     """
 
     source: Gradient
@@ -29,16 +28,16 @@ class Path(NamedTuple):
 
     @classmethod
     def along(cls, source: Gradient, amplitude: Array, given: Field) -> Path:
-        """A path from a gradient to that of a tensor with the same normal number behind it."""
-        rhos = hidden(given)
+        """A path from a gradient to that of a tensor with the same latent variable."""
+        rhos = latent_correlations(given)
         return cls(source, amplitude, np.concatenate([np.ones_like(rhos[:1]), rhos]))
 
     def times(self, slope: Array) -> Path:
-        """The path through a function of that slope at the nodes."""
+        """The path through a function with that slope at the nodes."""
         return self._replace(amplitude=self.amplitude * slope)
 
     def meets(self, other: Path) -> bool:
-        """Whether both come from one gradient."""
+        """Whether both paths begin at the same gradient."""
         return self.source is other.source
 
     def joined(self, other: Path) -> Path:
@@ -46,15 +45,15 @@ class Path(NamedTuple):
         return self._replace(amplitude=self.amplitude + other.amplitude)
 
     def gradient(self, latent: int | None) -> Gradient:
-        """The gradient at the end, by the number of the normal number."""
+        """The gradient at the end of the path, for a tensor with that latent variable."""
         before = self.source.tilt
         squares = self.amplitude**2
         plain = float(WEIGHTS @ squares)
         tilted = squares if before is None else squares * before
         mean = float(WEIGHTS @ tilted)
         factors = products(self.amplitude, self.amplitude, self.correlations)
-        moments = self.source.moments * factors * (mean / max(plain, _TINY))
-        return Gradient(moments, tilted / max(mean, _TINY), latent, self.source.lags, path=self)
+        moments = self.source.moments * factors * (mean / max(plain, TINY))
+        return Gradient(moments, tilted / max(mean, TINY), latent, self.source.lags, path=self)
 
 
 class Gradient(msgspec.Struct, frozen=True):
@@ -62,11 +61,10 @@ class Gradient(msgspec.Struct, frozen=True):
 
     ``moments`` are E[g²] of an entry at each position, and E[g g'] of one unit in two examples, at
     two positions of one example, and both: (4, positions…). ``tilt`` is E[g² | z] / E[g²] at the
-    nodes, for the normal number ``latent`` behind an entry: pooling sends gradients to large
-    entries only. None is 1 everywhere. ``lags`` is E[g g'] / E[g²] of two positions of a sequence
-    that are 0, 1, … apart, where known.
-    ``parts`` are the gradients of concatenated units, each with its number of units. ``path`` says
-    how it came from the gradient of a tensor that branches join in.
+    nodes, for the latent variable ``latent``: max pooling returns gradients to large entries only.
+    None means 1 everywhere. ``lags`` is E[g g'] / E[g²] of two positions of a sequence that are 0,
+    1, … apart, where known. ``parts`` are the gradients of concatenated units, each with its number
+    of units. ``path`` is the path from the gradient of a tensor in which branches join.
     """
 
     moments: Array
@@ -78,17 +76,13 @@ class Gradient(msgspec.Struct, frozen=True):
 
     @classmethod
     def even(cls, second: Array) -> Gradient:
-        """The gradient of that E[g²], independent between positions and examples."""
-        moments = np.zeros((4, *second.shape))
-        moments[0] = second
-        return cls(moments)
+        """A gradient with that E[g²], independent between positions and examples."""
+        return cls.within(second, 0.0)
 
     @classmethod
-    def within(cls, second: Array, places: Array, lags: Array | None = None) -> Gradient:
-        """The gradient of that E[g²], and E[g g'] of two positions, independent of examples."""
-        moments = np.zeros((4, *second.shape))
-        moments[0], moments[2] = second, places
-        return cls(moments, lags=lags)
+    def within(cls, second: Array, places: Array | float, lags: Array | None = None) -> Gradient:
+        """A gradient with that E[g²] and E[g g'] of two positions, independent between examples."""
+        return cls(moments_of(second.shape, second, 0.0, places, 0.0), lags=lags)
 
     @property
     def grid(self) -> Size:
@@ -111,16 +105,16 @@ class Gradient(msgspec.Struct, frozen=True):
         return Gradient(moments, self.tilt, self.latent, self.lags)
 
     def scaled(self, factor: float) -> Gradient:
-        """The gradient times a number, which may be below 0."""
+        """The gradient times a number, which may be negative."""
         path = self.path and self.path.times(np.full_like(WEIGHTS, factor))
         return msgspec.structs.replace(self.times(factor * factor), path=path)
 
     def times(self, factors: Any) -> Gradient:
-        """The gradient with its moments multiplied by a number, or by one for each moment."""
+        """The gradient with its moments multiplied by a factor, or by one for each moment."""
         return self.with_moments(self.moments * factors)
 
     def plus(self, other: Gradient) -> Gradient:
-        """The sum of two gradients, which are independent but for a path that they share."""
+        """The sum of two gradients, independent unless their paths have the same source."""
         if self.path is not None and other.path is not None and self.path.meets(other.path):
             return self.path.joined(other.path).gradient(self.latent)
         for one, two in ((self, other), (other, self)):
@@ -132,7 +126,7 @@ class Gradient(msgspec.Struct, frozen=True):
                 return divided([(units, each.plus(more)) for (units, each), more in pairs])
         moments = self.moments + other.moments
         both = (self, other)
-        total = max(self.second + other.second, _TINY)
+        total = max(self.second + other.second, TINY)
         lags = None
         if any(each.lags is not None for each in both) and len(self.grid) == 1:
             lags = sum(each.second / total * each.all_lags for each in both)
@@ -147,19 +141,19 @@ class Gradient(msgspec.Struct, frozen=True):
 
     @property
     def all_lags(self) -> Array:
-        """The lags; all the same where they are not known."""
+        """The lags; constant where they are not known."""
         if self.lags is not None:
             return self.lags
-        lags = np.full(self.grid, self.cross / max(self.second, _TINY))
+        lags = np.full(self.grid, self.cross / max(self.second, TINY))
         lags[:1] = 1.0
         return lags
 
     def tilt_of(self, given: Field) -> Array | None:
-        """The tilt, if it is by the normal number behind that field."""
+        """The tilt, if it is for the latent variable of that field."""
         return self.tilt if self.latent == given.latent else None
 
     def folded(self, grid: Size, lost: float) -> Gradient:
-        """The gradient before the tensor was broadcast from that grid to ``lost`` times as many."""
+        """The gradient before a broadcast from that grid to ``lost`` times as many positions."""
         if self.grid == grid:
             return self
         same, inputs, places, both = self.moments.reshape(4, -1).mean(1)
@@ -169,29 +163,28 @@ class Gradient(msgspec.Struct, frozen=True):
 
 
 def divided(parts: Sequence[tuple[int, Gradient]]) -> Gradient:
-    """The gradient of concatenated units, of parts with so many units each."""
+    """The gradient of concatenated units, given that of each part with its number of units."""
     total = sum(units for units, _ in parts)
     moments = sum(each.moments * (units / total) for units, each in parts)
     return Gradient(np.asarray(moments), parts=tuple(parts))
 
 
 def tilt_of_part(tilt: Array, part: Field, share: float) -> Array:
-    """The tilt of one entry of a sum of independent weights, by that of the sum.
+    """The tilt of one entry of a weighted sum, given the tilt of the sum.
 
-    With a share a² of the variance, an entry ξ leaves the sum at aξ + √(1 − a²) z, and a tilt with
-    Hermite coefficients tₙ at Σ tₙ aⁿ Heₙ(ξ) / √n! (Mehler 1866). Weights have one sign as often as
-    the other, which leaves the even degrees.
+    With a share a² of the variance, an entry ξ makes the sum aξ + √(1 − a²) z, and its tilt is
+    Σ tₙ aⁿ Heₙ(ξ) / √n! for Hermite coefficients tₙ of the sum's tilt (Mehler 1866). Only even
+    degrees remain, as weights of both signs are equally probable.
 
     Args:
         tilt: E[g² | z] / E[g²] of the sum.
         part: the field of the entries.
-        share: a², on average over the sums that send an entry its gradient, which are those in
-            which its weight is large.
+        share: the mean of a², weighted by the gradient that an entry gets from each sum.
     """
     basis = hermite_basis()[::2]
     coefficients = (basis @ (WEIGHTS * tilt)) * share ** np.arange(len(basis))
     by_entry = np.maximum(coefficients @ basis, 0.0)
     values = part.profile - float(WEIGHTS @ part.profile)
-    values = values / math.sqrt(max(float(WEIGHTS @ values**2), _TINY))
+    values = values / math.sqrt(max(float(WEIGHTS @ values**2), TINY))
     found: Array = np.interp(values, NODES, by_entry)
-    return found / max(float(WEIGHTS @ found), _TINY)
+    return found / max(float(WEIGHTS @ found), TINY)

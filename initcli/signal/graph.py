@@ -1,4 +1,4 @@
-"""The graph of a program: what precedes and follows each step, and which tensors set sizes."""
+"""The graph of a program: predecessors and successors of steps, and the sources of sizes."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from initcli.types import Size
 
 
 def mixes(step: Step) -> bool:
-    """Whether a step computes weighted sums of its input; tables do so only in reverse."""
+    """Whether a step computes weighted sums of its input; a table does so only in reverse."""
     is_table = step.layer.acts_as() == "looks_up" and not step.options.get("reverse", False)
     return not is_table and any(parameter.is_summed for parameter in step.parameters)
 
 
 class Skip(NamedTuple):
-    """The tensor that a residual sum carries on, and the one that its branch ends with."""
+    """The inputs of a residual sum: the stream and the output of the branch."""
 
     carried: int
     end: int
 
 
 class Graph:
-    """The steps of a program, and which of them make and take each tensor."""
+    """The steps of a program, by the tensors that they compute and take."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.steps = program.steps
         self.made_by: dict[int, int] = {}
-        """The step that makes each tensor; inputs of the model have none."""
+        """The step that computes each tensor; inputs of the model have none."""
         self.taken_by: dict[int, list[int]] = {}
         """The steps that take each tensor."""
         for index, step in enumerate(self.steps):
@@ -43,7 +43,7 @@ class Graph:
                 self.taken_by.setdefault(tensor, []).append(index)
 
     def size(self, tensor: int) -> Size:
-        """The shape of a tensor, the batch first."""
+        """The shape of a tensor, batch included."""
         return self.program.shapes[tensor]
 
     @cached_property
@@ -59,7 +59,7 @@ class Graph:
         return [i for tensor in self.steps[index].outputs for i in self.taken_by.get(tensor, ())]
 
     def is_result(self, index: int) -> bool:
-        """Whether a step makes a result of the model, up to layers without weights."""
+        """Whether a step computes a result of the model, up to layers without weights."""
         return index in self._results
 
     @cached_property
@@ -79,9 +79,9 @@ class Graph:
         return not step.parameters and (len(step.inputs) == 1 or joins)
 
     def activated(self, index: int) -> tuple[Activation, int] | None:
-        """The activation that follows a step, and the step that applies it.
+        """The activation after a step, and the step that applies it.
 
-        None where there is none, or where something else comes first.
+        None without an activation, or with other layers before it.
         """
         while True:
             step = self.steps[index]
@@ -99,14 +99,14 @@ class Graph:
 
     @cached_property
     def sources(self) -> list[frozenset[int]]:
-        """For each tensor those that its size comes from, with no normalization between.
+        """For each tensor the tensors that its size comes from, with no normalization between.
 
-        These are inputs, outputs of normalizations and tables, and data that was scaled.
+        These are inputs, outputs of normalizations and tables, and rescaled data.
         """
         return self.sources_past(())
 
     def sources_past(self, passed: Collection[int]) -> list[frozenset[int]]:
-        """The :attr:`sources`, where steps of these numbers hand the size of their input on."""
+        """The :attr:`sources`, if steps with these indices keep the size of their input."""
         found: list[frozenset[int]] = [frozenset((t,)) for t in range(len(self.program.shapes))]
         data = {each.tensor for each in self.program.inputs}
         for index, step in enumerate(self.steps):
@@ -129,12 +129,12 @@ class Graph:
         return role == "normalizes" or (role == "looks_up" and not reverse)
 
     def _breaks(self, step: Step) -> bool:
-        """Whether a row of layers ends: at a normalization, a sum of branches, or a gate."""
+        """Whether a step ends a chain of layers: a normalization, a sum of branches, or a gate."""
         return self._begins(step, is_data=True) or step.layer.acts_as() in ("multiplies", "adds")
 
     @cached_property
     def depths(self) -> list[int]:
-        """For each tensor how many mixing steps in a row made it, with no break between."""
+        """For each tensor the number of mixing steps before it, up to a break."""
         found = [0] * len(self.program.shapes)
         for step in self.steps:
             if step.inputs == step.outputs or self._breaks(step):
@@ -146,7 +146,7 @@ class Graph:
 
     @cached_property
     def heights(self) -> list[int]:
-        """For each tensor how many mixing steps in a row follow, before a break."""
+        """For each tensor the number of mixing steps after it, up to a break."""
         found = [0] * len(self.program.shapes)
         for step in reversed(self.steps):
             if step.inputs == step.outputs or self._breaks(step):
@@ -158,7 +158,7 @@ class Graph:
 
     @cached_property
     def normalized_later(self) -> list[bool]:
-        """For each tensor whether every way from it to a result passes a normalization."""
+        """For each tensor whether every path from it to a result passes a normalization."""
         found = [tensor not in self.program.results for tensor in range(len(self.program.shapes))]
         for step in reversed(self.steps):
             if step.inputs == step.outputs or step.layer.acts_as() == "normalizes":
@@ -170,7 +170,7 @@ class Graph:
 
     @cached_property
     def trunk(self) -> list[int]:
-        """The tensors that no branch leads around, in order."""
+        """The tensors that no branch bypasses, in order."""
         last = {t: max(i) for t, i in self.taken_by.items()}
         last |= dict.fromkeys(self.program.results, len(self.steps))
         carried = {source.tensor for source in self.program.inputs}
@@ -179,7 +179,7 @@ class Graph:
         for index, step in enumerate(self.steps):
             if step.inputs == step.outputs:
                 continue
-            # What depends on no input, such as positions, carries nothing of the signal.
+            # Tensors that depend on no input, such as positions, have no signal.
             if carried.intersection(step.inputs):
                 carried.update(step.outputs)
                 alive.update(tensor for tensor in step.outputs if tensor in last)
@@ -190,7 +190,7 @@ class Graph:
 
     @cached_property
     def hidden_trunk(self) -> list[int]:
-        """The tensors of the trunk that layers with weights make, without results."""
+        """The tensors of the trunk after a layer with weights, without results."""
         weighted: set[int] = set()
         for step in self.steps:
             if step.parameters or not weighted.isdisjoint(step.inputs):
@@ -200,9 +200,9 @@ class Graph:
 
     @cached_property
     def skips(self) -> dict[int, Skip]:
-        """Sums that close a residual branch, by their step.
+        """Sums that end a residual branch, by their step.
 
-        The first of its inputs from which the other is computed is what is carried on.
+        The stream is the input from which the other input is computed.
         """
         found: dict[int, Skip] = {}
         for index, step in enumerate(self.steps):
@@ -217,22 +217,22 @@ class Graph:
 
     @cached_property
     def chains(self) -> list[list[int]]:
-        """Sums that close residual branches, those in a row with no normalization between."""
+        """Chains of sums that end residual branches, with no normalization between."""
         chains: dict[frozenset[int], list[int]] = {}
         for index, skip in self.skips.items():
-            # A branch with a normalization adds as much each time, and not a share of the sum.
+            # A branch with a normalization adds a constant amount instead of a fraction of the sum.
             if self.sources[skip.end] == self.sources[skip.carried]:
                 chains.setdefault(self.sources[skip.carried], []).append(index)
         return list(chains.values())
 
     def _depends(self, tensor: int, on: int) -> bool:
-        """Whether a tensor is computed from another."""
+        """Whether one tensor is computed from another."""
         seen, waiting = set(), [tensor]
         while waiting:
             each = waiting.pop()
             if each == on:
                 return True
-            # Tensors are numbered in the order in which they are made.
+            # Tensors are numbered in the order of computation.
             if each in seen or each < on:
                 continue
             seen.add(each)

@@ -1,8 +1,7 @@
-"""The positions that a field keeps apart: all of them, or cells of several where they are many.
+"""Cells of positions: along a long axis a field has one mean for several adjacent positions.
 
-Along a long axis a cell is a run of positions, of which a field holds the mean: what changes at the
-borders of an image is kept, and the interior, where nothing changes, takes few cells. Cells are
-equally long but for the one in the middle, so that means over cells are those over positions.
+All cells of an axis except the one in the middle have the same number of positions, so that the
+mean over cells is close to the mean over positions.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import numpy as np
 from initcli.types import Array, Size
 
 _CELLS = {1: 2048, 2: 256}
-"""Positions along an axis that are kept apart, by the number of axes."""
+"""The largest number of positions along an axis that have a cell each, by the number of axes."""
 _LONG = 512
-"""Cells along an axis of more positions, at most; windows take this number squared."""
+"""The largest number of cells along a longer axis; windows take the square of this number."""
 _ALL_CELLS = 1 << 16
 
 
 def edges(n: int, rank: int) -> Array:
-    """Where the cells of an axis begin, and its end; there are ``rank`` axes."""
+    """The first position of each cell of one of ``rank`` axes, and the end of the axis."""
     most = _CELLS.get(rank) or max(int(_ALL_CELLS ** (1 / max(rank, 1))), 1)
     return _edges(n, -(-n // (most if n <= most else min(most, _LONG))) or 1)
 
@@ -43,12 +42,12 @@ def cells(sizes: Size) -> Size:
 
 
 def coarse(sizes: Size) -> Size | None:
-    """The sizes, where cells have several positions."""
+    """The sizes, if cells have several positions; else None."""
     return None if cells(sizes) == sizes else sizes
 
 
 def cell_means(values: Array, sizes: Size) -> Array:
-    """Values at all positions (…, *sizes) as means over the cells."""
+    """The means of values (…, *sizes) over cells."""
     if cells(sizes) == sizes:
         return values
     first = values.ndim - len(sizes)
@@ -60,15 +59,15 @@ def cell_means(values: Array, sizes: Size) -> Array:
 
 
 class Axis:
-    """How a window slides along one axis, by cells of the input and of the output.
+    """A window that slides along one axis, by cells of the input and the output.
 
     Args:
         n: positions of the input.
         m: positions of the output.
         rank: axes of both.
         k: places of the window.
-        stride, dilation, before: as in :class:`initcli.signal.arrays.Window`, with the padding in
-            front.
+        stride, dilation: as in :class:`initcli.signal.sliding.Window`.
+        before: padding at the start.
     """
 
     def __init__(
@@ -78,15 +77,15 @@ class Axis:
         self.inputs, self.outputs = edges(n, rank), edges(m, rank)
 
     def counts(self, first: int = 0, last: int | None = None) -> Array:
-        """How often an entry of each input cell stands at a place of a window of each output cell.
+        """How often windows of each output cell have a place in each input cell.
 
-        Only at the places ``first`` ≤ place < ``last``: (output cells, input cells).
+        Only places with ``first`` ≤ place < ``last`` count: (output cells, input cells).
         """
         k, stride, dilation, before = self.slid
         k = (k if last is None else last) - first
         below = self.outputs[:, None]
         end = self.inputs[None, :] + before - first * dilation
-        # Of windows below, places where a window has not passed the end: each with all windows, …
+        # Of windows below, the places that have not passed the end: those with all windows, …
         whole = np.clip(-(-(end - stride * (below - 1)) // dilation), 0, k)
         # … or with ⌈(end − place · dilation) / stride⌉ of them.
         some = np.clip(-(-end // dilation), 0, k)
@@ -98,7 +97,7 @@ class Axis:
         return counts
 
     def over(self, counts: Array) -> Array:
-        """The matrix that adds entries up: means over output cells, by means over input cells."""
+        """The matrix of sums: means over output cells, by means over input cells."""
         matrix: Array = counts / np.diff(self.outputs)[:, None]
         return matrix
 
@@ -117,14 +116,14 @@ def _floor_sums(n: Array, m: int, a: int, b: Array) -> Array:
         a, b = a % m, b % m
         if a == 0:
             return total
-        # The same points, counted along the other axis.
+        # The same lattice points, counted along the other axis.
         top = a * n + b
         n, b = top // m, top % m
         m, a = a, m
 
 
 def applied(matrices: list[Array], values: Array) -> Array:
-    """Each matrix along one of the last axes of values."""
+    """Apply each matrix to one of the last axes of values."""
     first = values.ndim - len(matrices)
     for axis, matrix in enumerate(matrices, first):
         values = np.moveaxis(np.tensordot(matrix, values, (1, axis)), 0, axis)

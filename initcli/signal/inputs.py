@@ -1,4 +1,4 @@
-"""Inputs of the signal: arrays from NumPy files, and drawn ones."""
+"""Inputs of the signal: arrays from NumPy files, and random arrays."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_inputs(file: str, model: Model) -> dict[str, Array]:
         if isinstance(error, ValueError) and "pickle" in str(error):
             reason = "it is no .npy or .npz file, or holds more than numbers"
         raise SignalError(f"{file}: cannot be read as NumPy's arrays: {reason}") from None
-    # NumPy gives members of an archive that are no arrays as bytes.
+    # NumPy returns other members of an archive as bytes.
     arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     missing = [name for name in names if name not in arrays]
     if missing:
@@ -67,7 +67,7 @@ def _refuse_large(file: str, size: int) -> None:
 
 
 def fitting_inputs(built: Program, arrays: Mapping[str, Array]) -> dict[int, Array]:
-    """The given inputs by tensor, as the program needs them.
+    """The given inputs by tensor, with the dtype and batch of the program.
 
     Raises:
         SignalError: there is no such input, or it does not fit.
@@ -107,8 +107,19 @@ def _fitting(own: InputTensor, x: Array, shape: Size) -> Array:
     return x.astype(np.int64)
 
 
+def drawn_inputs(
+    built: Program, seed: int, model: Model, given: Mapping[int, Array] | None = None
+) -> dict[int, Array]:
+    """The inputs of a program by tensor: the given ones, and draws for the others."""
+    tensors = dict(given or {})
+    for each in built.inputs:
+        if each.tensor not in tensors:
+            tensors[each.tensor] = drawn_input(each, built.shapes[each.tensor], seed, model)
+    return tensors
+
+
 def drawn_input(own: InputTensor, shape: Size, seed: int, model: Model) -> Array:
-    """Standard normal numbers, or uniform whole ones."""
+    """Draw standard normal numbers, or uniform integers for a table."""
     if own.num_tokens is None:
         return standard_normal(f"input {own.name}", seed, shape, working_dtype(model.dtype))
     generator = Stream(f"initcli 1\0input\0{seed}\0{own.name}").generator()
@@ -116,6 +127,6 @@ def drawn_input(own: InputTensor, shape: Size, seed: int, model: Model) -> Array
 
 
 def standard_normal(purpose: str, seed: int, shape: Size, dtype: Any) -> Array:
-    """Standard normal numbers; the same for the same purpose and seed."""
+    """Draw standard normal numbers, which depend on the purpose and the seed."""
     generator = Stream(f"initcli 1\0{purpose}\0{seed}").generator()
     return generator.standard_normal(shape, np.float32).astype(dtype)

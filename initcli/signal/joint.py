@@ -1,7 +1,6 @@
-"""Fields of functions of the entries of two tensors: sums, products, the larger of both.
+"""Fields of functions of the entries of two tensors: sums, products, maxima.
 
-An entry is a function of a normal number, so that two entries are functions of two. Those are
-independent, or correlated where the tensors have something in common.
+Two entries are functions of two latent variables, which are correlated if the tensors are.
 """
 
 from __future__ import annotations
@@ -12,16 +11,13 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from initcli.signal.field import (
+from initcli.signal.field import Field, by_position, field, latent_correlations, mean_products
+from initcli.signal.hermite import (
     NODES,
+    TINY,
     WEIGHTS,
-    Field,
-    by_position,
-    field,
     from_products,
     hermite_basis,
-    hidden,
-    mean_products,
     powers,
     products,
     profile_of,
@@ -29,33 +25,33 @@ from initcli.signal.field import (
 )
 from initcli.types import Array, Size
 
-Common = Array | None
-"""E[x y] of one unit in two tensors: of one entry, of two examples, of two positions, and of both,
-(4, positions…). None where they are independent, and have only their means in common."""
+Cross = Array | None
+"""The cross moments of two tensors, E[x y] of one unit: of one entry, of two examples, of two
+positions, and of both: (4, positions…). None where the tensors are independent."""
 
 Operation = Callable[[Array, Array], Array]
 
-# Pairs of values are many, so that their nodes stand further apart.
+# Pairs of values have fewer nodes each.
 _COARSE = slice(2, None, 5)
 _SPARSE = NODES[_COARSE]
 _WEIGHTS = WEIGHTS[_COARSE] / WEIGHTS[_COARSE].sum()
 _PAIR_WEIGHTS = np.multiply.outer(_WEIGHTS, _WEIGHTS)
 _MOST = 0.9999
-"""The correlation of entries that are nearly the same."""
+"""The largest correlation of the latent variables of two tensors."""
 
 
-def added(one: Field, two: Field, common: Common = None) -> Field:
+def added(one: Field, two: Field, common: Cross = None) -> Field:
     """x + y."""
     if one.latent == two.latent:
         return _same_latent(one, two, np.add)
     one, two = aligned(one, two)
-    moments = one.moments + two.moments + 2 * shared_by(one, two, common)
+    moments = one.moments + two.moments + 2 * cross_moments(one, two, common)
     values = _values(one, two, np.add, common)
     return _combined(one, two, moments, values, one.mean + two.mean)
 
 
 def multiplied(one: Field, two: Field) -> Field:
-    """x y of independent entries, or of functions of the same number."""
+    """x y of independent entries, or of functions of the same latent variable."""
     if one.latent == two.latent:
         return _same_latent(one, two, np.multiply)
     one, two = aligned(one, two)
@@ -64,10 +60,10 @@ def multiplied(one: Field, two: Field) -> Field:
     return _combined(one, two, one.moments * two.moments, values, mean)
 
 
-def combined(one: Field, two: Field, operation: Operation, common: Common = None) -> Field:
-    """Any function f(x, y): E[f f'] by its Hermite coefficients, Σ aₙₘ² ρⁿ ρ'ᵐ.
+def combined(one: Field, two: Field, operation: Operation, common: Cross = None) -> Field:
+    """Any function f(x, y), with E[f f'] = Σ aₙₘ² ρⁿ ρ'ᵐ by its Hermite coefficients.
 
-    Clark 1961, doi:10.1287/opre.9.2.145, has the maximum of normal numbers.
+    Clark 1961, doi:10.1287/opre.9.2.145, gives the maximum of normal variables.
     """
     if one.latent == two.latent:
         return _same_latent(one, two, operation)
@@ -75,17 +71,17 @@ def combined(one: Field, two: Field, operation: Operation, common: Common = None
     values = _values(one, two, operation, common)
     grid = _turned(one, two, operation, common)
     scale = one.second + two.second
-    scale = scale / max(float(scale.mean()), 1e-300)
+    scale = scale / max(float(scale.mean()), TINY)
     kinds = np.array([pair_products(grid, one, two, common, kind) for kind in range(4)])
     moments = kinds.reshape(4, *(1,) * scale.ndim) * by_position(scale)
     return _combined(one, two, moments, values, float((_PAIR_WEIGHTS * grid).sum()))
 
 
-def pair_products(grid: Array, one: Field, two: Field, common: Common, kind: int) -> float:
+def pair_products(grid: Array, one: Field, two: Field, common: Cross, kind: int) -> float:
     """E[f f'] of a pair of that kind, for the values of f that :func:`_turned` gives."""
     if kind == 0:
         return float((_PAIR_WEIGHTS * grid**2).sum())
-    first, second = (float(hidden(each)[kind - 1].mean()) for each in (one, two))
+    first, second = (float(latent_correlations(each)[kind - 1].mean()) for each in (one, two))
     if common is not None:
         same, apart = (_correlation(one, two, common, each) for each in (0, kind))
         first, second = (
@@ -106,11 +102,11 @@ def shares(
     operation: Operation,
     slope: Operation | None,
     output: Field,
-    common: Common = None,
+    common: Cross = None,
 ) -> tuple[float, Array]:
     """E[s² t] and E[s² t | z] / E[s² t], for a slope s of an operation and a tilt t of its output.
 
-    z is the normal number behind the entry of ``one``. Without a slope s is 1.
+    z is the latent variable of ``one``. The default slope is 1.
     """
     one, two = aligned(one, two)
     x, y = _met(one, two, common)
@@ -124,11 +120,11 @@ def shares(
         squares = squares * np.interp(z, NODES, tilt)
     given = squares.mean(1) if y.shape[1] == 1 else squares @ _WEIGHTS
     mean = float(_WEIGHTS @ given)
-    return mean, np.interp(NODES, _SPARSE, given) / max(mean, 1e-300)
+    return mean, np.interp(NODES, _SPARSE, given) / max(mean, TINY)
 
 
-def shared_by(one: Field, two: Field, common: Common) -> Array:
-    """E[x y], that of independent entries by their means: (4, positions…)."""
+def cross_moments(one: Field, two: Field, common: Cross) -> Array:
+    """The cross moments as an array; those of independent tensors follow from their means."""
     if common is None:
         one, two = aligned(one, two)
         return mean_products(one.means, two.means)
@@ -148,20 +144,22 @@ def _combined(one: Field, two: Field, moments: Array, values: Array, mean: float
 
 
 def _same_latent(one: Field, two: Field, operation: Operation) -> Field:
-    """An operation on two functions of the same normal numbers."""
+    """An operation on two functions of the same latent variables."""
     one, two = aligned(one, two)
     a, b = (math.sqrt(each.mean_square) for each in (one, two))
     values = operation(a * one.profile, b * two.profile)
-    scale = one.second / max(one.mean_square, 1e-300)
-    pairs = products(values, values, np.concatenate([np.ones((1, *one.grid)), hidden(one)]))
+    scale = one.second / max(one.mean_square, TINY)
+    pairs = products(
+        values, values, np.concatenate([np.ones((1, *one.grid)), latent_correlations(one)])
+    )
     pinned = one.pinned and two.pinned
     return field(pairs * by_position(scale), max(one.units, two.units), values, one.latent, pinned)
 
 
 def correlations(one: Field, two: Field, common: Array) -> Array:
-    """The correlations of the normal numbers behind entries with that E[x y]: (4, positions…)."""
+    """The correlations of the latent variables for cross moments: (4, positions…)."""
     sizes = np.sqrt(one.second * two.second)
-    ratios = common / np.maximum(sizes, 1e-300)
+    ratios = common / np.maximum(sizes, TINY)
     return np.clip(from_products(one.profile, two.profile, ratios), -_MOST, _MOST)
 
 
@@ -169,8 +167,8 @@ def _correlation(one: Field, two: Field, common: Array, kind: int) -> float:
     return float(correlations(one, two, common)[kind].mean())
 
 
-def _met(one: Field, two: Field, common: Common) -> tuple[Array, Array]:
-    """Entries of one at the nodes (n, 1), and those of the other that they may meet (n, n or 1)."""
+def _met(one: Field, two: Field, common: Cross) -> tuple[Array, Array]:
+    """Entries of one tensor at the nodes (n, 1), and of the other given these (n, n or 1)."""
     x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
     if one.latent == two.latent:
         return x[_COARSE, None], y[_COARSE, None]
@@ -179,8 +177,8 @@ def _met(one: Field, two: Field, common: Common) -> tuple[Array, Array]:
     return x[_COARSE, None], np.interp(other, NODES, y)
 
 
-def _turned(one: Field, two: Field, operation: Operation, common: Common) -> Array:
-    """f(x, y) at nodes of two independent numbers: the sum and difference of those behind x, y."""
+def _turned(one: Field, two: Field, operation: Operation, common: Cross) -> Array:
+    """f(x, y) at nodes of two independent variables: sum and difference of the latent variables."""
     x, y = (math.sqrt(each.mean_square) * each.profile for each in (one, two))
     if common is None:
         return operation(x[_COARSE, None], y[None, _COARSE])
@@ -190,7 +188,7 @@ def _turned(one: Field, two: Field, operation: Operation, common: Common) -> Arr
     return operation(np.interp(left, NODES, x), np.interp(right, NODES, y))
 
 
-def _values(one: Field, two: Field, operation: Operation, common: Common = None) -> Array:
+def _values(one: Field, two: Field, operation: Operation, common: Cross = None) -> Array:
     """The profile of an operation: its quantiles."""
     if operation is np.add and one.is_normal and two.is_normal:
         return NODES

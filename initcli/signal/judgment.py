@@ -1,7 +1,7 @@
-"""Judge a signal: does it vanish, explode, saturate or die, and which layer is the cause.
+"""Judge a signal: whether it vanishes, explodes, saturates or dies, and which layer is the cause.
 
-:mod:`initcli.signal.thresholds` has all thresholds. :mod:`initcli.signal.verdict` sums a judgment
-up for ``signal`` and ``compare``; ``check`` reports the same problems as findings.
+All thresholds are in :mod:`initcli.signal.thresholds`. :mod:`initcli.signal.verdict` summarizes a
+judgment for ``signal`` and ``compare``; ``check`` reports the same problems as findings.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from initcli.distributions import Constant
 from initcli.signal.activity import Activity
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.graph import Graph, mixes
+from initcli.signal.moments import distribution_moments
 from initcli.signal.program import Step
-from initcli.signal.theory import distribution_moments
 from initcli.signal.thresholds import (
     INSENSITIVE,
     LARGE,
@@ -37,7 +37,7 @@ from initcli.signal.zeros import Zeros, is_zero
 class Growth(NamedTuple):
     """Root mean square of a tensor, and of the tensor that its size comes from.
 
-    Where it is ``between_examples``, that of what differs between examples.
+    If ``between_examples``, it is that of the differences between examples.
     """
 
     tensor: int
@@ -47,20 +47,20 @@ class Growth(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """How many times larger it is."""
+        """The factor by which the size changes."""
         return self.after / self.before
 
     @property
     def distance(self) -> float:
-        """Absolute logarithm of the ratio; infinite where that is 0, infinite or not a number."""
+        """Absolute logarithm of the ratio; infinite if the ratio is 0, infinite or NaN."""
         return abs(math.log(self.ratio)) if 0 < self.ratio < math.inf else math.inf
 
 
 class Sensitivity(NamedTuple):
     """Effect of a relative change of a tensor on the results.
 
-    It is the size of the gradient times the spread of the entries, √(Σ g²) · std, so that neither
-    the size of the signal nor the number of units matters.
+    It is the norm of the gradient times the standard deviation of the entries, √(Σ g²) · std, which
+    depends neither on the size of the signal nor on the number of units.
     """
 
     tensor: int
@@ -68,7 +68,7 @@ class Sensitivity(NamedTuple):
 
 
 class Residual(NamedTuple):
-    """Residual sums in a row, and the root mean square before the first and after the last."""
+    """A chain of residual sums, and the root mean square before the first and after the last."""
 
     sums: tuple[int, ...]
     before: float
@@ -81,9 +81,9 @@ class Residual(NamedTuple):
 
 
 class Judgment:
-    """What is wrong with a signal, and where.
+    """The problems of a signal, and their places.
 
-    Each kind of problem is a property, empty or None where there is no such problem. Tensors and
+    Each kind of problem is a property, which is empty or None without such a problem. Tensors and
     steps are numbered as in ``signal.program``.
     """
 
@@ -94,7 +94,7 @@ class Judgment:
 
     @property
     def basis(self) -> str:
-        """Where the figures come from: ``measured`` or ``predicted``."""
+        """The origin of the figures: ``measured`` or ``predicted``."""
         return "measured" if self.signal.draws else "predicted"
 
     # Figures of tensors
@@ -131,7 +131,7 @@ class Judgment:
 
     @property
     def first_unknown(self) -> str | None:
-        """The first layer whose output has no known size; None where all results have one."""
+        """The first layer with an output of unknown size; None if all results have a size."""
         if None not in map(self.rms, self.graph.program.results):
             return None
         unknown = (step for step in self.graph.steps if self.rms(step.outputs[0]) is None)
@@ -141,9 +141,9 @@ class Judgment:
 
     @cached_property
     def outweighed(self) -> list[int]:
-        """The normalizations whose epsilon is more than the mean square of their input.
+        """The normalizations whose epsilon is larger than the mean square of their input.
 
-        They divide by its root, and so hand the size of their input on.
+        They divide by √epsilon, and the size of their input remains.
         """
         found = []
         for index, step in enumerate(self.graph.steps):
@@ -156,7 +156,7 @@ class Judgment:
 
     @cached_property
     def sources(self) -> list[frozenset[int]]:
-        """For each tensor those that its size comes from."""
+        """For each tensor the tensors that its size comes from."""
         graph, passed = self.graph, frozenset(self.outweighed)
         return graph.sources_past(passed) if passed else graph.sources
 
@@ -164,8 +164,8 @@ class Judgment:
     def stretches(self) -> dict[frozenset[int], Growth]:
         """For each stretch of layers the tensor whose size differs most from that of its source.
 
-        A stretch has no normalization within it; it is keyed by its sources. Only what layers with
-        kernels take, and results, count. Of several sources the one nearest in size counts.
+        A stretch contains no normalization; its key is its sources. Only inputs of layers with
+        kernels and results count. Of several sources the one closest in size counts.
         """
         graph = self.graph
         furthest: dict[frozenset[int], Growth] = {}
@@ -178,7 +178,7 @@ class Judgment:
             if not growths:
                 continue
             nearest = min(growths, key=lambda growth: growth.distance)
-            # A last layer may start as small as anyone likes.
+            # A last layer may start with any small size.
             if tensor in graph.program.results and nearest.ratio < 1:
                 nearest = nearest._replace(after=nearest.before)
             if key not in furthest or nearest.distance > furthest[key].distance:
@@ -187,9 +187,9 @@ class Judgment:
 
     @cached_property
     def growths(self) -> list[Growth]:
-        """Stretches over which the signal vanishes or explodes, unless residual or dead ones.
+        """Stretches over which the signal vanishes or explodes, except residual or dead ones.
 
-        Where its size does not vanish, what differs between examples may.
+        If there are none, a stretch over which the differences between examples vanish.
         """
         sums = {self.graph.steps[residual.sums[0]].outputs[0] for residual in self.residuals}
         residual_sources = {self.sources[tensor] for tensor in sums}
@@ -205,7 +205,7 @@ class Judgment:
 
     @property
     def _alike(self) -> Growth | None:
-        """The first stretch over which examples become alike."""
+        """The first stretch over which the differences between examples vanish."""
         graph, differences = self.graph, self.signal.differences
         is_excused = self.activity.dead is not None or self.starts_at_zero
         for tensor in graph.hidden_trunk:
@@ -219,10 +219,10 @@ class Judgment:
         return None
 
     def is_mended_by_one(self, growth: Growth) -> bool:
-        """Whether the signal keeps its size but for one kernel.
+        """Whether the signal keeps its size except for one kernel.
 
-        A kernel learns from gradients that its own factor does not shrink or blow up, so that
-        training undoes the factor of one.
+        The gradient of a kernel does not depend on its own factor, so that training can correct
+        the factor of a single kernel.
         """
         if not 0 < growth.ratio < math.inf:
             return False
@@ -233,7 +233,7 @@ class Judgment:
         return SMALL <= rest <= LARGE
 
     def _gain(self, index: int) -> float | None:
-        """Factor by which a step's kernel changes a size; None if unknown or repeated in time."""
+        """Factor by which a kernel changes the size; None if unknown, and for recurrent layers."""
         step = self.graph.steps[index]
         kernels = [p for p in step.parameters if p.is_summed and p.wired_fans is not None]
         if step.layer.acts_as() == "recurs" or len(kernels) != 1:
@@ -245,10 +245,10 @@ class Judgment:
 
     @cached_property
     def collapsed(self) -> float | None:
-        """Along how many directions examples differ behind all layers, where that is hardly one.
+        """The number of directions in which examples differ after all layers, if it is nearly one.
 
-        None too where a layer of one unit leaves no more, or kernels of equal entries, which
-        gradients tell apart; and where sizes or gradients are what is wrong.
+        None also if the reason is a layer with one unit, kernels of equal entries (whose gradients
+        differ), or a problem of sizes or gradients.
         """
         if self.growths or self.residuals or self.unlike_sensitivities or self.forgetful:
             return None
@@ -265,12 +265,12 @@ class Judgment:
 
     @cached_property
     def residuals(self) -> list[Residual]:
-        """Residual sums in a row, with no normalization between, that grow too much."""
+        """Chains of residual sums, with no normalization between, that grow too much."""
         graph, residuals = self.graph, []
         for chain in graph.chains:
             before = self.rms(graph.skips[chain[0]].carried)
             sizes = [self.rms(graph.steps[index].outputs[0]) for index in chain]
-            # Behind what overflows nothing is predicted.
+            # Sizes are unknown after an overflow.
             known = [size for size in sizes if size is not None]
             if before and known and len(chain) > 1:
                 residual = Residual(tuple(chain), before, known[-1])
@@ -279,7 +279,7 @@ class Judgment:
         return residuals
 
     def mixing_steps(self, growth: Growth) -> list[int]:
-        """The steps with kernels between a stretch's sources and a tensor, in order."""
+        """The steps with kernels between the sources of a stretch and its tensor, in order."""
         return [index for index in self._steps_of(growth) if mixes(self.graph.steps[index])]
 
     def outweighed_within(self, growth: Growth) -> list[str]:
@@ -304,26 +304,28 @@ class Judgment:
     def steepest(self, steps: Sequence[int], ratio: float) -> tuple[int, float]:
         """The step that changes the signal most in the direction of a ratio, and its factor.
 
-        Of several that change it about as much, the first.
+        It is the first of several steps with nearly the same factor.
         """
-        sign = 1 if ratio > 1 else -1
-        logs = {index: sign * self._log_factor(index) for index in steps}
+        logs = self._log_factors(steps, ratio)
         largest = max(logs.values())
         first = next(index for index in steps if logs[index] > largest - 0.2)
-        return first, math.exp(sign * logs[first])
+        return first, math.exp(logs[first] if ratio > 1 else -logs[first])
 
     def is_by_one(self, steps: Sequence[int], ratio: float) -> bool:
-        """Whether one of several steps makes nearly all of a ratio."""
+        """Whether one of several steps causes nearly all of a ratio."""
         if not 0 < ratio < math.inf or len(steps) < 2:
             return False
-        sign = 1 if ratio > 1 else -1
-        logs = {index: sign * self._log_factor(index) for index in steps}
+        logs = self._log_factors(steps, ratio)
         largest = max(logs.values())
-        if any(
-            self.graph.steps[i].layer.acts_as() == "recurs" for i in steps if logs[i] == largest
-        ):
-            return False  # Its own time steps multiply.
+        roles = (self.graph.steps[i].layer.acts_as() for i in steps if logs[i] == largest)
+        if "recurs" in roles:
+            return False  # Its time steps multiply.
         return abs(math.log(ratio)) - largest < math.log(10)
+
+    def _log_factors(self, steps: Sequence[int], ratio: float) -> dict[int, float]:
+        """Logarithm of the factor of each step, positive in the direction of a ratio."""
+        sign = 1 if ratio > 1 else -1
+        return {index: sign * self._log_factor(index) for index in steps}
 
     def _log_factor(self, index: int) -> float:
         """Logarithm of the factor by which a step and its activation change the signal's size."""
@@ -339,7 +341,7 @@ class Judgment:
 
     @cached_property
     def sensitivities(self) -> list[Sensitivity]:
-        """Sensitivity to each hidden tensor that all of the signal passes, in order."""
+        """Sensitivity to each tensor of the hidden trunk, in order."""
         graph, sensitivities = self.graph, []
         for tensor in graph.hidden_trunk:
             gradient, figures = self.gradient(tensor), self._figures(tensor)
@@ -350,7 +352,7 @@ class Judgment:
 
     @cached_property
     def unlike_sensitivities(self) -> list[Sensitivity]:
-        """The sensitivities from the one furthest from the last, where that is too far."""
+        """The sensitivities from the one that differs too much from the last, if any."""
         if not self.sensitivities:
             return []
         last = self.sensitivities[-1].size
@@ -371,7 +373,7 @@ class Judgment:
 
     @cached_property
     def chaotic(self) -> dict[int, float]:
-        """Recurrent steps whose state blows differences up in time, with the factor."""
+        """Recurrent steps whose state amplifies differences in time, with the factor."""
         return {
             index: factor
             for index, factor in self.signal.onsets.items()
@@ -380,7 +382,7 @@ class Judgment:
 
     @cached_property
     def forgetful(self) -> dict[int, int]:
-        """Recurrent steps whose state forgets too fast, with the time steps within its reach."""
+        """Recurrent steps whose state forgets too fast, with the time steps within reach."""
         lengths = {
             index: self.graph.size(self.graph.steps[index].inputs[0])[1]
             for index in self.signal.reaches
@@ -398,12 +400,12 @@ class Judgment:
 
     @property
     def starts_at_zero(self) -> bool:
-        """Whether nothing passes weights of zeros at the first step, and these learn."""
+        """Whether weights of zeros block the signal at the first step only."""
         return self.zeros.cuts and not self.zeros.stuck
 
     @property
     def starts_with_zero_result(self) -> bool:
-        """Whether a result's kernel is all 0, so that gradients come from the second step on."""
+        """Whether a result's kernel is all 0, so that gradients begin at the second step."""
         graph = self.graph
         return any(
             graph.is_result(index) and any(is_zero(p) and len(p.shape) > 1 for p in step.parameters)
@@ -412,5 +414,5 @@ class Judgment:
 
 
 def _is_sharp(ratio: float, steps: int) -> bool:
-    """Whether a sensitivity grows too fast over some steps."""
+    """Whether a ratio of sensitivities is too large for the number of steps."""
     return ratio > SHARP and math.log(ratio) > steps * math.log(SHARP_EACH)

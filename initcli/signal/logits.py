@@ -1,9 +1,9 @@
-"""The logits of an output as theory has them: what a softmax or a loss is given.
+"""The predicted logits of an output, which are the input of a softmax or a loss.
 
-With fresh weights the logits of one example are independent but for what all classes have in
-common, which makes no difference to a softmax. A head that is the transposed table of an embedding
-has one logit apart: that of the token which made the position, as long as its row is still in the
-stream (Press & Wolf 2017, arXiv:1608.05859, for tied heads).
+At initialization the logits of one example are independent, except for a common part of all
+classes, which has no effect on a softmax. In a head that is the transposed table of an embedding,
+one logit differs: that of the token at the position, if its row is still in the stream (Press &
+Wolf 2017, arXiv:1608.05859, for tied heads).
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from initcli.activations import Activation, LogSoftmax, Sigmoid, Softmax
 from initcli.layers import convolution, core, einsum
 from initcli.layers.activation import Softmax as SoftmaxLayer
 from initcli.layers.embedding import ReversibleEmbedding
 from initcli.layers.wrappers import TimeDistributed
-from initcli.signal.field import NODES, WEIGHTS, Field, field, scatter
+from initcli.signal.field import Field, field, moments_of
+from initcli.signal.hermite import NODES, WEIGHTS
+from initcli.signal.moments import Weight
 from initcli.signal.program import Program, Step
-from initcli.signal.rules.base import Context, Weight
+from initcli.signal.rules.base import Context
 from initcli.signal.rules.layout import predicted
 from initcli.signal.rules.mixing import capped
-from initcli.signal.ties import Ties, mixes
+from initcli.signal.scatter import scatter
+from initcli.signal.ties import Ties, is_weighted
 from initcli.signal.typical import scaled
 from initcli.types import Array
 
 
 class Logits(NamedTuple):
-    """Logits of one position, as values at :data:`initcli.signal.field.NODES`.
+    """Logits of one position, as values at :data:`initcli.signal.hermite.NODES`.
 
-    ``values`` are of any class, and ``apart`` the same without what all classes have in common.
-    ``own`` are those of the token that made the position, where it has one.
+    ``values`` are those of any class, and ``apart`` those without the common part of all classes.
+    ``own`` are those of the token at the position, if it differs.
     """
 
     values: Array
@@ -42,19 +43,19 @@ class Logits(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The layer that makes logits, and the steps between it and the loss."""
+    """The layer that computes logits, and the steps between it and the loss."""
 
     step: Step
     after: tuple[Step, ...]
 
 
 def is_reverse(step: Step) -> bool:
-    """Whether a step gives a score to each row of a table."""
+    """Whether a step computes a score for each row of a table."""
     return isinstance(step.layer, ReversibleEmbedding) and step.options.get("reverse", False)
 
 
 def output_activation(step: Step) -> Activation | None:
-    """The activation of a step: that of its layer, or the layer itself."""
+    """The activation of a step, as an argument of its layer or the layer itself."""
     layer = step.layer
     if isinstance(layer, SoftmaxLayer):
         axes = (layer.axis,) if isinstance(layer.axis, int) else layer.axis
@@ -63,7 +64,7 @@ def output_activation(step: Step) -> Activation | None:
 
 
 def head_of(program: Program, index: int) -> Head | None:
-    """What makes the logits of an output; None where no layer alone does.
+    """The head of an output; None if no single layer computes its logits.
 
     Args:
         program: of the model.
@@ -71,7 +72,7 @@ def head_of(program: Program, index: int) -> Head | None:
     """
     makers = _makers(program)
     step, after = program.steps[index], list[Step]()
-    while not mixes(step):
+    while not is_weighted(step):
         if step.parameters or len(step.inputs) != 1 or step.inputs[0] not in makers:
             return None
         if after or not _ends_with_loss(step):
@@ -88,17 +89,17 @@ def logits(
     ties: Ties,
     index: int,
 ) -> Logits | None:
-    """The logits of a typical draw; None where no layer alone makes them.
+    """The logits of a typical draw; None where they are not known.
 
     Args:
         program: of the model.
         fields: of its tensors.
-        context: gives what the rule of a step knows of it.
-        ties: what tensors have in common.
+        context: the context of a step.
+        ties: cross moments of tensors.
         index: of the step with the output.
 
     Raises:
-        NoTheory: they are not known.
+        NoTheory: a rule does not cover a layer.
     """
     head = head_of(program, index)
     if head is None:
@@ -132,13 +133,13 @@ def _of_several(
     context: Callable[[Step], Context],
     index: int,
 ) -> Logits | None:
-    """Logits that several layers make, such as the sum of two heads, or a normalization.
+    """Logits that several layers compute, such as the sum of two heads, or a normalization.
 
-    Kernels without a mean give classes nothing in common.
+    With kernels of mean 0, classes have no common part.
     """
     step = program.steps[index]
     tensor = step.inputs[0] if _ends_with_loss(step) else step.outputs[0]
-    if tensor not in fields or (mixes(step) and tensor == step.outputs[0]):
+    if tensor not in fields or (is_weighted(step) and tensor == step.outputs[0]):
         return None
     makers, waiting, seen = _makers(program), [tensor], set[int]()
     while waiting:
@@ -146,7 +147,7 @@ def _of_several(
         if made is None or made.outputs[0] in seen:
             continue
         seen.add(made.outputs[0])
-        if not mixes(made):
+        if not is_weighted(made):
             waiting += made.inputs
         elif is_reverse(made) or any(
             len(known.sizes[name]) > 1 and weight.mean
@@ -159,12 +160,12 @@ def _of_several(
 
 
 def _makers(program: Program) -> dict[int, Step]:
-    """The steps by the tensor that they make."""
+    """The steps by the tensor that they compute."""
     return {each.outputs[0]: each for each in program.steps if each.inputs != each.outputs}
 
 
 def _ends_with_loss(step: Step) -> bool:
-    """Whether a step is the softmax or sigmoid that a loss is of, and no more."""
+    """Whether a step is only the softmax or sigmoid before a loss."""
     is_last = isinstance(output_activation(step), Softmax | LogSoftmax | Sigmoid)
     return is_last and not step.parameters and len(step.inputs) == 1
 
@@ -175,14 +176,14 @@ def _values(given: Field) -> Array:
 
 
 def _own(layer: ReversibleEmbedding, known: Context, given: Field, common: float) -> Field:
-    """Σ x e for the row e that made x, with E[x e] in each of its terms."""
+    """Σ x e for the row e that produced x, with the mean E[x e] of each term."""
     table, width = known.weights["embeddings"], layer.output_dim
     mean = width * common
-    # Beside what other rows have, terms e² vary by Var[e²] / E[e²]² = κ − 1.
+    # Compared to other rows, terms e² also vary, with Var[e²] / E[e²]² = κ − 1.
     variance = width * (table.variance * given.mean_square + (table.kurtosis - 2) * common**2)
     values = mean + math.sqrt(max(variance, 0.0)) * NODES
-    moments = np.full((4, *given.grid), mean**2)
-    moments[0] += variance
+    square = mean**2
+    moments = moments_of(given.grid, square + variance, square, square, square)
     return capped(layer, field(moments, 1, values)).output
 
 

@@ -1,4 +1,4 @@
-"""Layer-sequential unit variance: kernels scaled on a batch, one layer after the other."""
+"""Layer-sequential unit variance: kernels are scaled on a batch, layer by layer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from initcli.errors import few
+from initcli.errors import some
 from initcli.initializers.composite import Multiple
 from initcli.model import Model, with_notes, with_parameters
 from initcli.parameter import Parameter
 from initcli.signal.cost import weights_room
-from initcli.signal.inputs import drawn_input, fitting_inputs
+from initcli.signal.inputs import drawn_inputs, fitting_inputs
 from initcli.signal.passes import Pass, computed_step, drawn_values, flow_of, forwards
 from initcli.signal.planning import planned
 from initcli.signal.program import Step
@@ -24,7 +24,7 @@ _TOLERANCE = 0.01
 _MISSED = 0.1
 """Distance of a variance from 1 above which the kernel stays as it was."""
 _MOST = 10
-"""Times that a kernel is scaled, as a bias has a part in the variance."""
+"""The largest number of times to scale a kernel: a bias also contributes to the variance."""
 
 
 def lsuv(
@@ -32,18 +32,18 @@ def lsuv(
 ) -> Model:
     """Scale the last kernel of each layer so that the layer's sums have variance 1.
 
-    Layer by layer in the order of computation, on one batch, before the activation (Mishkin &
-    Matas 2015, arXiv:1511.06422, algorithm 1, which begins with orthogonal kernels). Kernels whose
-    layer makes one number for all inputs stay as they are. So do those of recurrent layers and
-    those that no factor leads to variance 1; a note of the model names them.
+    Layers are scaled in the order of computation, on one batch, before the activation (Mishkin &
+    Matas 2015, arXiv:1511.06422, algorithm 1, which begins with orthogonal kernels). A kernel is
+    unchanged if its sums are the same for all inputs. So are those of recurrent layers, and those
+    that no factor gives variance 1; a note of the model names them.
 
     Args:
-        model: whose kernels; those with a seed of the model's.
-        batch: examples; by default 64, or as many as fit in memory and a minute.
+        model: the model.
+        batch: number of examples; by default 64, or what fits in memory and a minute.
         inputs: arrays by the name of the input; standard normal by default.
 
     Raises:
-        SignalError: the signal cannot pass a layer, the inputs do not fit, or it takes too much.
+        SignalError: a layer cannot be computed, the inputs do not fit, or it takes too much.
         TooLarge: a tensor cannot be held.
 
     >>> import initcli
@@ -63,11 +63,7 @@ def lsuv(
         return x if factor is None else x * x.dtype.type(factor)
 
     about = Pass(values, str(model.seed))
-    tensors = dict(fitting_inputs(built, inputs or {}))
-    for each in built.inputs:
-        if each.tensor not in tensors:
-            shape = built.shapes[each.tensor]
-            tensors[each.tensor] = drawn_input(each, shape, model.seed, model)
+    tensors = drawn_inputs(built, model.seed, model, fitting_inputs(built, inputs or {}))
     with np.errstate(all="ignore"):
         for step, _ in forwards(built, tensors, about):
             # Of a separable convolution the last kernel sets the size of the sums.
@@ -96,13 +92,12 @@ def lsuv(
         return msgspec.structs.replace(parameter, initializer=made)
 
     layers = tuple(with_parameters(layer, scaled) for layer in model.layers)
-    note = f"the kernels of {few(missed)} are not scaled" if missed else ""
+    note = f"the kernels of {some(missed)} are not scaled" if missed else ""
     return with_notes(msgspec.structs.replace(model, layers=layers), [note] if missed else ())
 
 
 def _outputs(step: Step, tensors: Mapping[int, Array], about: Pass) -> list[Array]:
-    weights = {name: about.values(p) for name, p in step.weights.items()}
-    flow = flow_of(step, weights, tensors, about)
+    flow = flow_of(step, tensors, about)
     return computed_step(step, flow, [tensors[tensor] for tensor in step.inputs])
 
 

@@ -1,8 +1,6 @@
-"""Which layers of a program heed masks, and what predictions leave out because of them."""
+"""Which layers of a program use masks."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,14 +10,11 @@ from initcli.signal import arrays
 from initcli.signal.program import Program, Step
 from initcli.types import NotComputable
 
-_MAX_NAMED = 4
-"""Layers that a note names."""
 
+def steps_using_masks(built: Program) -> list[Step]:
+    """The steps whose outputs depend on masks.
 
-def heeding(built: Program) -> list[Step]:
-    """The steps whose outputs the masks that reach them change.
-
-    Only which tensors have masks matters here: each mask is followed with a single entry.
+    Only the presence of masks matters here, so that each mask has a single entry.
     """
     steps: list[Step] = []
     masks: dict[int, Mask] = {}
@@ -44,14 +39,3 @@ def heeding(built: Program) -> list[Step]:
             masks.update(dict.fromkeys(step.inputs))
         masks.update(zip(step.outputs, after, strict=False))
     return steps
-
-
-def mask_notes(steps: Sequence[Step], share: float | None = None) -> tuple[str, ...]:
-    """What predictions leave out; ``share`` is the measured share of hidden steps, if any."""
-    if not steps or share == 0:
-        return ()
-    names = list(dict.fromkeys(f"'{step.name}'" for step in steps))
-    shown = ", ".join(names[:_MAX_NAMED])
-    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
-    assumed = f"predictions assume that no mask hides a step from {shown}{more}"
-    return (assumed if share is None else f"{assumed}, and {share:.2g} of the steps are hidden",)

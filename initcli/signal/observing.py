@@ -1,4 +1,4 @@
-"""Figures of one array of the signal: its size, and what of it is 0, dead or saturated."""
+"""Figures of one array of the signal: its size, and the fractions that are 0, dead or saturated."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from initcli.layers import Layer
 from initcli.layers.activation import ReLU
 from initcli.types import Array
 
+Bounds = tuple[float | None, float | None]
+"""The lower and upper bound of an activation, where it has one."""
 _BLOCK = 1 << 18
-"""Entries that are taken at once."""
+"""Entries that are processed at once."""
 _NEAR = 0.01
-"""How near to a bound an output is saturated, as a share of the range."""
+"""The distance from a bound within which an entry is saturated, as a fraction of the range."""
 
 
 def rms(x: Array) -> float:
-    """The root mean square, which overflows only where it is itself too large."""
+    """The root mean square, without overflow of the squares."""
     flat = x.reshape(-1)
     largest = float(np.max(np.abs(flat), initial=0.0))
     if largest == 0 or not math.isfinite(largest):
@@ -30,7 +32,7 @@ def rms(x: Array) -> float:
 
 
 def difference(x: Array) -> float:
-    """Root mean square of what differs between the examples of a batch, from their mean."""
+    """Standard deviation between the examples of a batch."""
     rows = x.reshape(x.shape[0], -1)
     mean = rows.mean(0, dtype=np.float64)
     total, together = 0.0, max(1, _BLOCK // max(rows.shape[1], 1))
@@ -40,11 +42,11 @@ def difference(x: Array) -> float:
 
 
 def dimension(x: Array) -> float:
-    """The number of directions in which examples lie from their middle, by participation ratio.
+    """The number of directions in which examples differ from their median, by participation ratio.
 
-    (Σ λ)² / Σ λ² for the eigenvalues λ of the products of the unit vectors from the median of a
-    batch to its examples, so that no single one decides: 1 where all lie on one line, and 0 where
-    they are the same. Of large tensors 65,536 entries are taken, evenly spaced.
+    (Σ λ)² / Σ λ² for the eigenvalues λ of the Gram matrix of unit vectors from the median of a
+    batch to its examples, so that no single example dominates: 1 if all are on one line, and 0 if
+    all are equal. Of a large tensor 65,536 evenly spaced entries count.
     """
     rows = x.reshape(x.shape[0], -1)
     rows = rows[:, :: -(-rows.shape[1] // (1 << 16)) or 1].astype(np.float64)
@@ -94,7 +96,7 @@ def output_figures(layer: Layer, y: Array) -> dict[str, float]:
 
 
 def _dead(layer: Layer, y: Array) -> float:
-    """The share of units that are 0 everywhere."""
+    """The fraction of units that are 0 in the whole batch."""
     if y.ndim < 2:
         return float(not np.any(y))
     unit = 1 if getattr(layer, "data_format", None) == "channels_first" else y.ndim - 1
@@ -102,16 +104,16 @@ def _dead(layer: Layer, y: Array) -> float:
     return 1 - float(np.mean(np.any(y != 0, axes)))
 
 
-def output_bounds(layer: Layer) -> tuple[float | None, float | None] | None:
+def output_bounds(layer: Layer) -> Bounds | None:
     """The bounds of the layer's activation; None where it has none."""
     activation = layer if isinstance(layer, ReLU) else getattr(layer, "activation", None)
-    bounds: tuple[float | None, float | None] = getattr(activation, "bounds", (None, None))
+    bounds: Bounds = getattr(activation, "bounds", (None, None))
     if getattr(activation, "max_value", None) is not None:
         bounds = (None, activation.max_value)  # type: ignore[union-attr]
     return None if bounds == (None, None) else bounds
 
 
-def near_bounds(y: Array, bounds: tuple[float | None, float | None]) -> Array:
+def near_bounds(y: Array, bounds: Bounds) -> Array:
     """Which entries are within a hundredth of the range of a bound."""
     low, high = bounds
     margin = _NEAR * ((high or 0.0) - (low or 0.0))

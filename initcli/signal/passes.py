@@ -1,8 +1,7 @@
-"""Passes through a program: forwards, and backwards layer by layer.
+"""Forward and backward passes through a program.
 
-The forward pass keeps every tensor. The backward pass computes each layer once more under autograd
-and pulls gradients back through it alone, so that it holds the tensors of the program and the
-intermediate results of a single layer.
+The forward pass keeps every tensor. The backward pass computes each layer again with autograd and
+differentiates it alone, so that only one layer at a time has intermediate results in memory.
 """
 
 from __future__ import annotations
@@ -29,20 +28,19 @@ from initcli.signal import arrays
 from initcli.signal.program import Program, Step
 from initcli.types import Array, NotComputable
 
-_WITHOUT_DRAWS = "with --theory nothing is computed, and all up to this layer predicted"
+_WITHOUT_DRAWS = "--theory predicts all layers up to this one without computing them"
 _LARGE_PRODUCT = 5e7
-"""Multiplications of a product from which threads help more than they wait for one another."""
+"""Multiplications of a matrix product above which several threads are faster than one."""
 Values = Callable[[Parameter], Array]
-"""Gives the values of a parameter."""
+"""Returns the values of a parameter."""
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """What a pass needs beside its inputs: the values of weights, and a key of its random numbers.
+    """The values of weights, the key of random numbers, and the threads of large matrix products.
 
-    The forward pass records the ``masks`` that tensors carry, by their numbers. By the number of
-    the first output it records the masks that a step was ``given`` with its inputs, and the largest
-    share of the steps of a sequence that masks have ``hidden`` from a layer that heeds them.
-    Large matrix products run on so many ``threads``.
+    The forward pass records the ``masks`` of tensors. By the first output of a step, it records the
+    masks of its inputs in ``given``, and in ``hidden`` the largest fraction of masked steps of a
+    sequence, for layers that use masks.
     """
 
     values: Values
@@ -56,22 +54,21 @@ class Pass(msgspec.Struct, frozen=True):
 def forwards(
     program: Program, tensors: dict[int, Array], about: Pass
 ) -> Iterator[tuple[Step, list[Array]]]:
-    """Every step with its outputs, which are added to ``tensors``.
+    """Compute every step; its outputs are added to ``tensors``.
 
     Args:
-        program: what to compute.
+        program: the steps.
         tensors: the inputs.
-        about: the weights.
+        about: the weights and the settings of the pass.
 
     Raises:
         SignalError: a layer cannot be computed.
     """
     for step in program.steps:
-        weights = _weights(step, about)
         carried = tuple(about.masks.get(tensor) for tensor in step.inputs)
         if any(mask is not None for mask in carried):
             about.given[step.outputs[0]] = carried
-        flow = flow_of(step, weights, tensors, about)
+        flow = flow_of(step, tensors, about)
         if step.layer.heeds_masks(flow):
             masks = [mask for mask in (*flow.masks, *flow.given_masks.values()) if mask is not None]
             about.hidden[step.outputs[0]] = max(1 - float(np.mean(mask)) for mask in masks)
@@ -98,14 +95,20 @@ class Gradients(NamedTuple):
     weights: dict[str, Array]
     inputs: Sequence[tuple[int, Array]] = ()
 
+    def add_to(self, totals: dict[str, Array]) -> None:
+        """Add the gradients of the parameters to totals by path."""
+        for name, each in self.weights.items():
+            path = self.step.weights[name].path
+            totals[path] = totals[path] + each if path in totals else each
+
 
 def backwards(
     program: Program, tensors: Mapping[int, Array], cotangents: Mapping[int, Array], about: Pass
 ) -> Iterator[Gradients]:
     """The gradients of Σ result · cotangent, from the last step to the first.
 
-    A gradient is None where no result depends on the tensor. Those of a layer that is called
-    several times come call by call, and add up.
+    A gradient is None if no result depends on the tensor. A layer with several calls has gradients
+    for each call, whose sum is the gradient of its weights.
     """
     gradients: dict[int, Array] = dict(cotangents)
     for step in reversed(program.steps):
@@ -113,9 +116,8 @@ def backwards(
         if all(each is None for each in outputs) or step.inputs == step.outputs:
             yield Gradients(step, outputs, {})
             continue
-        weights = _weights(step, about)
         with _threads(step, program, about):
-            to_weights, to_inputs = _pulled(step, weights, tensors, outputs, about)
+            to_weights, to_inputs = _pulled(step, tensors, outputs, about)
         for tensor in step.outputs:
             gradients.pop(tensor, None)
         for tensor, gradient in to_inputs:
@@ -128,17 +130,8 @@ def backwards(
         yield Gradients(step, outputs, to_weights, to_inputs)
 
 
-def _weights(step: Step, about: Pass) -> dict[str, Array]:
-    """The weights of a step as it uses them, by name."""
-    found = {name: about.values(p) for name, p in step.weights.items()}
-    for name, parameter in step.weights.items():
-        if parameter.multiplier != 1:
-            found[name] = found[name] * found[name].dtype.type(parameter.multiplier)
-    return found
-
-
 def _threads(step: Step, program: Program, about: Pass) -> AbstractContextManager[object]:
-    """Several BLAS threads for a step whose matrix products are large enough."""
+    """Use several BLAS threads for a step with large matrix products."""
     if about.threads == 1 or _product(step, program) < _LARGE_PRODUCT:
         return nullcontext()
     limit: AbstractContextManager[object] = _libraries().limit(
@@ -153,9 +146,9 @@ def _libraries() -> ThreadpoolController:
 
 
 def _product(step: Step, program: Program) -> float:
-    """Multiplications of a single matrix product with the weights.
+    """The multiplications of a single matrix product with the weights.
 
-    NumPy multiplies the last two axes at once. Recurrent layers multiply each step by itself.
+    NumPy multiplies the last two axes at once. Recurrent layers have a product for each time step.
     """
     if isinstance(step.layer, Table):
         return 0.0
@@ -166,7 +159,7 @@ def _product(step: Step, program: Program) -> float:
 
 
 def _multiplied(parameter: Parameter) -> int:
-    """The entries of a weight that a single product takes: of several kernels those of one."""
+    """The number of entries of a weight in a single product."""
     if len(parameter.shape) < 2:
         return 0
     if parameter.contracts is None or parameter.produces is None:
@@ -177,25 +170,24 @@ def _multiplied(parameter: Parameter) -> int:
 
 def _pulled(
     step: Step,
-    weights: Mapping[str, Array],
     tensors: Mapping[int, Array],
     outputs: Sequence[Array | None],
     about: Pass,
 ) -> tuple[dict[str, Array], list[tuple[int, Array]]]:
-    """Gradients with respect to the trained weights, and to the inputs, each with its tensor."""
+    """Gradients with respect to the trained weights by name, and to the inputs by tensor."""
+    flow = flow_of(step, tensors, about)
     trained = [name for name, p in step.weights.items() if p.trainable]
     inputs = [tensors[tensor] for tensor in step.inputs]
     real = [index for index, x in enumerate(inputs) if np.issubdtype(x.dtype, np.floating)]
 
     def function(variables: list[Any]) -> list[Any]:
-        now = dict(weights)
-        now.update(zip(trained, variables[: len(trained)], strict=True))
+        weights = {**flow.weights, **dict(zip(trained, variables[: len(trained)], strict=True))}
         taken = list(inputs)
         for index, x in zip(real, variables[len(trained) :], strict=True):
             taken[index] = x
-        return computed_step(step, flow_of(step, now, tensors, about), taken)
+        return computed_step(step, msgspec.structs.replace(flow, weights=weights), taken)
 
-    variables = [*(weights[name] for name in trained), *(inputs[i] for i in real)]
+    variables = [*(flow[name] for name in trained), *(inputs[i] for i in real)]
     pull = _pull(function, variables)
     try:
         back = pull(outputs)
@@ -208,7 +200,7 @@ def _pulled(
 
 
 class _End(NamedTuple):
-    """Stands for all results of a function: the node from which their gradients are followed."""
+    """The common end of all results of a function, where the backward pass begins."""
 
     parents: tuple[Any, ...]
 
@@ -216,9 +208,9 @@ class _End(NamedTuple):
 def _pull(
     function: Callable[[list[Any]], list[Any]], variables: Sequence[Array]
 ) -> Callable[[Sequence[Array | None]], list[Array]]:
-    """Take gradients of a function's results, where there are any, to those of its variables.
+    """The pullback of a function: from gradients of its results, if any, to those of its variables.
 
-    autograd's own ``make_vjp`` has one variable; a tuple of n of them would take n² steps.
+    autograd's ``make_vjp`` has one variable, and would take n² steps for a tuple of n variables.
     """
     with trace_stack.new_trace() as trace:
         roots = [VJPNode.new_root() for _ in variables]
@@ -249,10 +241,13 @@ def _pull(
     return pull
 
 
-def flow_of(
-    step: Step, weights: Mapping[str, Array], tensors: Mapping[int, Array], about: Pass
-) -> Flow:
-    """The context of a step, for these values of its weights."""
+def flow_of(step: Step, tensors: Mapping[int, Array], about: Pass) -> Flow:
+    """The context of a step, with its weights times their multipliers."""
+    weights: dict[str, Array] = {}
+    for name, parameter in step.weights.items():
+        x = weights[name] = about.values(parameter)
+        if parameter.multiplier != 1:
+            weights[name] = x * x.dtype.type(parameter.multiplier)
     return Flow(
         xp=arrays,
         weights=weights,
@@ -274,7 +269,7 @@ def computed_step(step: Step, flow: Flow, inputs: Sequence[Array]) -> list[Array
 
 @contextmanager
 def _named(step: Step) -> Iterator[None]:
-    """Raise the errors of a layer with its name."""
+    """Add the name of the layer to errors."""
     try:
         yield
     except (NotComputable, ValueError, IndexError) as error:
@@ -283,8 +278,11 @@ def _named(step: Step) -> Iterator[None]:
         raise SignalError(message, "; ".join(filter(None, (own, _WITHOUT_DRAWS)))) from None
 
 
-def drawn_values(max_bytes: int) -> Values:
-    """Draws a parameter when it is asked for, and keeps up to ``max_bytes`` of what was drawn."""
+def drawn_values(max_bytes: int, offset: int = 0) -> Values:
+    """Draw a parameter when it is asked for, and keep up to ``max_bytes`` of the values.
+
+    ``offset`` is added to the seed of each parameter.
+    """
     kept: dict[str, Array] = {}
     room = max_bytes
 
@@ -292,7 +290,7 @@ def drawn_values(max_bytes: int) -> Values:
         nonlocal room
         if parameter.path in kept:
             return kept[parameter.path]
-        drawn = draw(parameter)
+        drawn = draw(msgspec.structs.replace(parameter, seed=parameter.seed + offset))
         if (size := parameter.size * working_dtype(parameter.dtype).itemsize) <= room:
             room -= size
             kept[parameter.path] = drawn

@@ -1,4 +1,4 @@
-"""What measuring takes, and how many examples and draws fit in memory and time."""
+"""The number of examples and draws of a measurement that fit in memory and time."""
 
 from __future__ import annotations
 
@@ -7,34 +7,32 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from initcli import limits
-from initcli.errors import SignalError, listed
-from initcli.layers.preprocessing import Preprocessing
+from initcli.errors import SignalError
 from initcli.model import Model
 from initcli.signal.cost import Cost, cost, room, usable
+from initcli.signal.notes import memory_text, notes_of_assumptions
 from initcli.signal.program import Program, program
 from initcli.sources.load import computable
 from initcli.types import Array
 
 WANTED = ((64, 5), (32, 5), (16, 5), (8, 5), (4, 5), (4, 3), (2, 3), (2, 1), (1, 1))
-"""Examples and draws, the best first."""
+"""Examples and draws, in order of preference."""
 BATCH = WANTED[0][0]
-"""Examples of a prediction."""
+"""The number of examples of a prediction."""
 SECONDS = 60.0
-"""Time for all draws."""
-_MAX_NAMED = 4
-"""Layers that a note names."""
+"""The largest time for all draws."""
 
 
 class NotAfforded(SignalError):
-    """A measurement that takes more than is allowed."""
+    """A measurement needs more memory or time than allowed."""
 
 
 class TooSlow(NotAfforded):
-    """A measurement that takes too much time."""
+    """A measurement needs more time than allowed."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to measure: the program for a number of examples, how often, and notes on it."""
+    """The program for a number of examples, the number of draws, and notes."""
 
     program: Program
     draws: int
@@ -51,19 +49,19 @@ def planned(
     wanted: Sequence[tuple[int, int]] = WANTED,
     steps: int = 0,
 ) -> Plan:
-    """The first of the wanted examples and draws that fit in memory and time.
+    """Choose the first numbers of examples and draws that fit in memory and time.
 
     Args:
-        model: what the signal passes through.
-        batch: examples, whatever time they take.
-        draws: draws, whatever time they take.
-        inputs: arrays by the name of the input, whose examples are taken.
-        seconds: time for all draws.
-        wanted: examples and draws, the best first.
-        steps: of training, which take time too.
+        model: the model.
+        batch: number of examples, for any time.
+        draws: number of draws, for any time.
+        inputs: arrays by the name of the input, which determine the number of examples.
+        seconds: the largest time for all draws.
+        wanted: examples and draws, in order of preference.
+        steps: number of steps of training.
 
     Raises:
-        NotAfforded: not even the last fits, and why.
+        NotAfforded: even the smallest numbers do not fit.
     """
     model = computable(model)
     lengths = [x.shape[0] for x in (inputs or {}).values() if x.ndim]
@@ -82,7 +80,7 @@ def planned(
         is_slow = own.seconds * count > seconds and (is_free or (draws is None and count > 1))
         if own.bytes <= room() and not is_slow:
             better = next(iter(choices))
-            notes = assumptions(built)
+            notes = notes_of_assumptions(built)
             if (examples, count) != better:
                 notes = (_reduced(examples, count, better, first), *notes)
             return Plan(program=built, draws=count, notes=notes)
@@ -92,11 +90,11 @@ def planned(
 
 
 def _reduced(examples: int, count: int, better: tuple[int, int], full: Cost) -> str:
-    """Says what is measured in place of what would take too much."""
+    """The note that less is measured than preferred."""
     return (
         f"measured with a batch of {examples} and {_draws(count)}: {better[0]} examples and "
         f"{_draws(better[1])} would take {_time(full.seconds * better[1])} and "
-        f"{_memory(full.bytes)}; --theory predicts at once"
+        f"{memory_text(full.bytes)}; --theory predicts at once"
     )
 
 
@@ -104,8 +102,8 @@ def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float
     what = f"a batch of {examples}" if examples > 1 else "a single example"
     if own.bytes > room():
         message = (
-            f"{what} takes {_memory(own.bytes)} of memory, most of it in '{own.layer}', and "
-            f"{_memory(room())} are allowed"
+            f"{what} takes {memory_text(own.bytes)} of memory, most of it in '{own.layer}', and "
+            f"{memory_text(room())} are allowed"
         )
         smaller = "" if is_free or examples == 1 else "take fewer with --batch, or "
         more = f"{limits.remedy('memory', own.bytes)}; " if own.bytes <= usable() else ""
@@ -118,37 +116,9 @@ def _refusal(examples: int, count: int, own: Cost, is_free: bool, seconds: float
     return TooSlow(message, remedy)
 
 
-def notes_of_left_out(left_out: Sequence[str]) -> tuple[str, ...]:
-    """Says which layers are not predicted."""
-    if not left_out:
-        return ()
-    names = [f"'{name}'" for name in left_out[:_MAX_NAMED]]
-    more = len(left_out) - len(names)
-    whole = f"{', '.join(names)} and {more:,} more" if more else listed(names, "and")
-    taken = f"with {_memory(room())} of memory, which are allowed"
-    return (f"{whole} cannot be predicted {taken}: {limits.remedy('memory')}",)
-
-
 def _draws(count: int) -> str:
     return f"{count} draw{'s' * (count > 1)}"
 
 
 def _time(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:,.0f} minutes"
-
-
-def _memory(size: int) -> str:
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
-
-
-def assumptions(built: Program) -> tuple[str, ...]:
-    """What a program takes for granted, as notes."""
-    notes: list[str] = []
-    if built.length is not None:
-        notes.append(f"sizes that the spec leaves open are taken to be {built.length}")
-    layers = ((step.name, step.layer) for step in built.steps)
-    passed = dict.fromkeys(name for name, layer in layers if isinstance(layer, Preprocessing))
-    if passed:
-        names = listed(passed, "and")
-        notes.append(f"initcli does not prepare data: the input of {names} passes on")
-    return tuple(notes)

@@ -1,4 +1,4 @@
-"""The program of a model: the calls of its layers in order, with networks within it unfolded."""
+"""The program of a model: the calls of its layers in order, with inner networks unfolded."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ from initcli.parameter import Parameter
 from initcli.types import ArgumentError, Shape, ShapeError, Size
 
 MAX_AXES = 28
-"""Axes of a signal with the batch, so that NumPy's 32 are enough for what is computed from it."""
+"""The largest number of axes of a tensor, batch included, below NumPy's limit of 32."""
 _LENGTHS = (32, 64, 128, 224, 512)
-"""Sizes to try where a spec leaves them open."""
+"""Sizes to try for open sizes of a spec."""
 _WHOLE_NUMBERS = ("int", "uint", "bool")
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a layer that is no network.
+    """One call of a layer that is not a network.
 
-    ``inputs`` and ``outputs`` are numbers of tensors, whose shapes the program has.
-    ``parameters`` are the layer's, and ``call`` counts its earlier calls. ``masks`` are the tensors
-    that the call names as masks.
+    ``inputs`` and ``outputs`` are numbers of tensors, ``parameters`` are those of the layer, and
+    ``call`` is the number of its earlier calls. ``masks`` are tensors that the call names as masks.
     """
 
     name: str
@@ -51,7 +50,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kernel(self) -> Parameter | None:
-        """The kernel or table whose gradient theory predicts, if it is the one that is trained."""
+        """The kernel or table whose gradient theory predicts; None if it is not trained."""
         for name, parameter in self.weights.items():
             if name.rpartition("/")[2] in ("kernel", "embeddings"):
                 return parameter if parameter.trainable else None
@@ -73,7 +72,7 @@ def _without_activation(layer: Layer) -> Layer:
 
 
 class InputTensor(msgspec.Struct, frozen=True, kw_only=True):
-    """An input of the model: real numbers, or whole numbers below ``num_tokens``."""
+    """An input of the model: real numbers, or integers below ``num_tokens``."""
 
     name: str
     tensor: int
@@ -81,7 +80,7 @@ class InputTensor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps in an order in which each can be computed, for tensors of these shapes."""
+    """Steps in the order of computation, and the shapes of the tensors."""
 
     steps: tuple[Step, ...]
     inputs: tuple[InputTensor, ...]
@@ -90,14 +89,14 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     seed: int
     length: int | None = None
-    """The size that was taken where the spec leaves one open."""
+    """The size that open sizes of the spec have here."""
 
 
 def program(model: Model, batch: int, inputs: Mapping[str, Size] | None = None) -> Program:
-    """The program of a model for so many examples.
+    """The program of a model for a number of examples.
 
-    A size that the spec leaves open is that of ``inputs``, shapes by name without the batch, or
-    else the first of 32, 64, … that fits every layer.
+    An open size of the spec is that of ``inputs`` (shapes by name, without the batch), or else the
+    first of 32, 64, … that fits every layer.
 
     Raises:
         SignalError: no such size fits, or there are too many calls, axes or positions.
@@ -155,7 +154,7 @@ class _Unfolding:
         )
 
     def _refuse_large(self) -> None:
-        """Raise SignalError where tensors have too many axes or positions."""
+        """Raise SignalError if tensors have too many axes or positions."""
         if (axes := max(map(len, self.shapes), default=0)) > MAX_AXES:
             raise SignalError(f"a signal has at most {MAX_AXES} axes, and here it has {axes}")
         positions = sum(math.prod(shape[1:-1]) for shape in self.shapes)
@@ -190,7 +189,7 @@ class _Unfolding:
                 message = f"the output shape of '{name}' is not known"
                 raise SignalError(message, way_to_say(name.rpartition("/")[2]))
             flowing = tuple(self.shapes[tensor] for tensor in taken)
-            # Sizes that were open when the model was built may be known here.
+            # Sizes that are open in the model may be known here.
             try:
                 outputs = output_shapes(layer, flowing, call.options)
             except (ShapeError, ArgumentError) as error:
@@ -211,7 +210,7 @@ class _Unfolding:
         options: Mapping[str, bool],
         masks: Mapping[str, int] | None = None,
     ) -> None:
-        # Networks that call one another could go on without end.
+        # Networks may call one another in a cycle.
         if len(self.steps) >= (limit := limits.in_force().layers):
             message = f"this model calls layers more than {limit:,} times"
             raise SignalError(message, limits.remedy("layers"))
@@ -236,21 +235,21 @@ class _Unfolding:
         return len(self.shapes) - 1
 
     def _known(self, shape: Shape | list[Shape]) -> Size:
-        """The shape with all sizes known: the batch in front, and one for those left open."""
+        """The shape without open sizes."""
         assert isinstance(shape, tuple)
         self.is_open = self.is_open or None in shape[1:]
         first = [self.batch if size is None else size for size in shape[:1]]
         return (*first, *(self.length if size is None else size for size in shape[1:]))
 
     def _num_tokens(self, tensor: int, layer: Layer) -> int | None:
-        """How many different whole numbers an input takes; None for real numbers."""
+        """The number of different integers of an input; None for real numbers."""
         smallest = min(self._tables(tensor), default=None)
         if smallest is None and str(layer.dtype).startswith(_WHOLE_NUMBERS):
             return 2
         return smallest
 
     def _tables(self, tensor: int) -> Iterator[int]:
-        """The sizes of the tables in which the numbers of a tensor are looked up."""
+        """The sizes of the tables in which the integers of a tensor are looked up."""
         same = {tensor}
         for step in self.steps:
             if not same.intersection(step.inputs):
@@ -267,7 +266,7 @@ class _Unfolding:
 def _as_used(
     layer: Layer, options: Mapping[str, bool], parameters: tuple[Parameter, ...]
 ) -> tuple[Parameter, ...]:
-    """The parameters of a call; a multiplier is that of sums, not of a table's vectors."""
+    """The parameters of a call; multipliers apply to sums, not to lookups in a table."""
     is_lookup = layer.acts_as() == "looks_up" and not options.get("reverse", False)
     if not is_lookup or all(each.multiplier == 1 for each in parameters):
         return parameters

@@ -1,8 +1,7 @@
-"""Which scheme scales the residual branches of a model, and which branches it leaves out.
+"""The scheme that scales the residual branches of a model, and the branches without it.
 
-With L blocks of B branches in all, the last kernels of GPT-2 have 1/√(2L) of the standard deviation
-that they would have, those of Fixup are 0, and those of DeepNorm have β while the stream is
-multiplied by α.
+With L blocks, the last kernels of GPT-2 have 1/√(2L) of their usual standard deviation, those of
+Fixup are 0, and those of DeepNorm are multiplied by β while the stream is multiplied by α.
 """
 
 from __future__ import annotations
@@ -38,25 +37,25 @@ from initcli.signal.program import program
 from initcli.sources.load import computable
 
 _SAME = 0.02
-"""Relative difference of two sizes that are the same."""
+"""The largest relative difference of two equal sizes."""
 _EXACT = 0.01
-"""Relative difference of a factor from what a scheme gives."""
+"""The largest relative difference of a factor from that of a scheme."""
 _WHOLE = 0.02
-"""Distance from a whole number of what is one."""
+"""The largest distance of a whole number from an integer."""
 _FEWEST = 4
-"""Number of branches, and number n of 1/√n, from which on a factor is no chance."""
+"""The smallest number of branches, and n of 1/√n, for which a factor is not accidental."""
 _LARGEST_FACTOR = 0.51
-"""Factor that is no difference between usual rules, such as He's and LeCun's."""
+"""The largest factor that is not a difference between common rules, such as He's and LeCun's."""
 _RULES = (GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform)
-"""Initializers that no factor of one's own changes."""
+"""Initializers without a free factor."""
 _MOST_IN_BLOCK = 4
-"""Branches of a block at most."""
+"""The largest number of branches of a block."""
 _LEFT_OUT = ("query/kernel", "key/kernel")
-"""Kernels whose size is a matter of the softmax alone."""
+"""Kernels whose size affects only a softmax."""
 
 
 class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
-    """How the branches of one residual stream are scaled at the start."""
+    """The scale of the branches of one residual stream at the start."""
 
     scheme: Annotated[
         str,
@@ -110,7 +109,7 @@ class ResidualScheme(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def residual_schemes(model: Subject) -> tuple[ResidualScheme, ...]:
-    """The schemes of a model's residual streams; none where its layers or shapes are not known.
+    """The schemes of a model's residual streams; none if its layers or shapes are not known.
 
     >>> import initcli
     >>> (scheme,) = residual_schemes(initcli.load("sample_configs/gpt2_small.yaml"))
@@ -132,12 +131,12 @@ def schemes(graph: Graph) -> tuple[ResidualScheme, ...]:
 
 
 def residual_streams(graph: Graph) -> list[Stream]:
-    """The residual streams of a graph, with what is known of each."""
+    """The residual streams of a graph."""
     return [Stream(graph, each) for each in streams(graph, branches(graph))]
 
 
 class Kind(NamedTuple):
-    """What scales a branch: the scheme, its factor, and what has it."""
+    """The scheme of a branch, its factor, and what has the factor."""
 
     scheme: str
     factor: float | None = None
@@ -147,11 +146,11 @@ class Kind(NamedTuple):
 NONE = Kind("none", 1.0)
 UNKNOWN = Kind("not known")
 Ruler = Callable[[Parameter], float]
-"""The standard deviation of a kernel by a rule, up to a factor."""
+"""The standard deviation of a kernel by a rule of its fans, up to a factor."""
 
 
 class Stream:
-    """The branches of one stream, and what scales each."""
+    """The branches of one stream, and the scheme of each."""
 
     def __init__(self, graph: Graph, own: Sequence[Branch]) -> None:
         self.graph = graph
@@ -159,9 +158,9 @@ class Stream:
 
     @cached_property
     def period(self) -> int | None:
-        """After how many branches the kinds of layers in them repeat; None if they do not.
+        """The number of branches after which their layer types repeat; None if they do not.
 
-        Branches are told apart by the shapes of their kernels too, unless those never repeat.
+        Shapes of kernels must repeat too, unless they never do.
         """
         kernels = [(*each.kernels, *each.last) for each in self.branches]
         kinds = [[type(self.graph.steps[k.step].layer).__name__ for k in own] for own in kernels]
@@ -175,24 +174,24 @@ class Stream:
 
     @property
     def per_block(self) -> int:
-        """Branches of a block."""
+        """The number of branches of a block."""
         is_block = 1 < len(self.branches) < _MOST_IN_BLOCK
         return self.period or (len(self.branches) if is_block else 1)
 
     @property
     def blocks(self) -> int:
-        """Number of blocks."""
+        """The number of blocks."""
         return len(self.branches) // self.per_block
 
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
-        """What scales each branch."""
+        """The scheme of each branch."""
         pairs = zip(self._marks, self._by_kernels, strict=True)
         return tuple(by_kernels if own is None else own for own, by_kernels in pairs)
 
     @cached_property
     def scheme(self) -> ResidualScheme:
-        """The scheme of most of those branches that have one."""
+        """The most frequent scheme, with its factors."""
         kind = self.main
         alike = [each for each in self.kinds if each.scheme == kind.scheme]
         factors = {each.factor for each in alike if each.factor is not None}
@@ -212,7 +211,7 @@ class Stream:
 
     @cached_property
     def main(self) -> Kind:
-        """The scheme, where there is one; else what most branches have."""
+        """The most frequent scheme of branches that have one; else what most branches have."""
         counts: dict[str, list[Kind]] = {}
         for each in self.kinds:
             counts.setdefault(each.scheme, []).append(each)
@@ -221,7 +220,7 @@ class Stream:
 
     @property
     def left_out(self) -> list[Branch]:
-        """The branches that nothing scales, where a scheme scales others."""
+        """The branches without a scheme, if others have one."""
         main = self.main
         is_usual = main.scales == "kernel" and (main.factor or 0.0) > _LARGEST_FACTOR
         if main.scheme in ("none", "not known") or is_usual:
@@ -230,7 +229,7 @@ class Stream:
         return [branch for branch, kind in pairs if kind.scheme == "none"]
 
     def name(self, branch: Branch) -> str:
-        """The layer that ends a branch, or else that of its sum."""
+        """The last layer of a branch, or else the layer of its sum."""
         last = branch.last or ((branch.scale,) if branch.scale else ())
         return self.graph.steps[last[-1].step if last else branch.sum].name
 
@@ -238,7 +237,7 @@ class Stream:
 
     @cached_property
     def _marks(self) -> tuple[Kind | None, ...]:
-        """What scales each branch, where it does not take others to know."""
+        """The scheme of each branch, if it does not depend on other branches."""
         return tuple(map(self._marked, self.branches))
 
     def _marked(self, branch: Branch) -> Kind | None:
@@ -259,7 +258,7 @@ class Stream:
         return NONE if is_alone or not branch.last else None
 
     def _scales(self, branch: Branch) -> str:
-        """What multiplies the end of a branch."""
+        """What multiplies the output of a branch."""
         if branch.scale is None:
             return "multiplier"
         layer = self.graph.steps[branch.scale.step].layer
@@ -267,7 +266,7 @@ class Stream:
         return "scale" if is_own else "gamma"
 
     def _multiplied(self, branch: Branch, factor: float) -> Kind:
-        """The scheme of a factor that no kernel has."""
+        """The scheme of a factor that is not in a kernel."""
         what = self._scales(branch)
         if what == "scale":
             return Kind("LayerScale", factor, what)
@@ -283,9 +282,9 @@ class Stream:
 
     @cached_property
     def _by_kernels(self) -> tuple[Kind, ...]:
-        """What scales each branch by its last kernels, held against the others by one rule.
+        """The scheme of each branch by its last kernels, compared to the other kernels by one rule.
 
-        A rule that explains all branches alike comes before one that tells them apart.
+        A rule with the same scheme for all branches is preferred.
         """
         found = [kinds for ruler in self._rulers if (kinds := self._by(ruler)) is not None]
         for kinds in found:
@@ -299,20 +298,20 @@ class Stream:
 
     @cached_property
     def _compared(self) -> list[Branch]:
-        """The branches that their last kernels scale."""
+        """The branches whose scheme depends on their last kernels."""
         pairs = zip(self.branches, self._marks, strict=True)
         return [branch for branch, own in pairs if own is None]
 
     @property
     def _rulers(self) -> list[Ruler]:
-        """Rules for the sizes of kernels, that of their initializers first."""
+        """Rules for the sizes of kernels; the first is that of their initializers."""
         every = [k.parameter for b in self._compared for k in (*b.kernels, *b.last)]
         if every and all(each.initializer.counts_fans for each in every):
             return [_of_fan_in, _of_both, _of_fan_out, _of_none]
         return [_of_none, _of_fan_in, _of_both, _of_fan_out]
 
     def _ratio(self, branch: Branch, ruler: Ruler, reference: float) -> float | None:
-        """The size of a branch's last kernels by a rule, relative to others."""
+        """The size of a branch's last kernels by a rule, relative to the others."""
         sizes = [_size(each, ruler) for each in branch.last]
         known = [each for each in sizes if each]
         if len(known) < len(sizes) or not known or max(known) > (1 + _SAME) * min(known):
@@ -320,7 +319,7 @@ class Stream:
         return known[0] / reference
 
     def _reference(self, ruler: Ruler) -> float | None:
-        """The size of all kernels but the last by a rule; None where they differ."""
+        """The size of all kernels except the last by a rule; None if they differ."""
         sizes = []
         for branch in self._compared:
             for each in branch.kernels:
@@ -332,7 +331,7 @@ class Stream:
         return median(sizes)
 
     def _by(self, ruler: Ruler) -> tuple[Kind, ...] | None:
-        """What scales each branch by one rule; None where the others do not follow it."""
+        """The scheme of each branch by one rule; None if the other kernels do not follow it."""
         reference = self._reference(ruler)
         if reference is None:
             return None
@@ -360,9 +359,9 @@ class Stream:
 
     @property
     def other_number(self) -> int | None:
-        """The number n of blocks in 1/√(2n) that all last kernels have, and that is not theirs.
+        """The wrong number n of blocks in a factor 1/√(2n) of all last kernels; None without one.
 
-        Only what no rounded factor, such as 0.1, happens to be is taken for such a number.
+        A rounded factor, such as 0.1, does not count.
         """
         kinds = set(self.kinds)
         factors = [each.factor for each in kinds if each.scales == "kernel" and each.factor]
@@ -381,13 +380,13 @@ class Stream:
 
 
 def _follows_a_rule(branch: Branch) -> bool:
-    """Whether its last kernels are drawn by a rule that has no factor of one's own."""
+    """Whether the initializers of its last kernels have no free factor."""
     made = [each.parameter.initializer for each in branch.last]
     return bool(made) and all(isinstance(each, _RULES) or _is_torch_rule(each) for each in made)
 
 
 def _is_torch_rule(initializer: Initializer) -> bool:
-    """Whether it is that of PyTorch's layers, U(±1/√fan_in)."""
+    """Whether it is the default of PyTorch's layers, U(±1/√fan_in)."""
     plain = VarianceScaling(scale=1 / 3, mode="fan_in", distribution="uniform")
     return isinstance(initializer, VarianceScaling) and all(
         getattr(initializer, name) == getattr(plain, name)

@@ -1,7 +1,7 @@
-"""How evenly routers spread tokens over experts at the start, measured and predicted.
+"""How evenly routers distribute tokens over experts at the start, measured and predicted.
 
-A router prefers some experts for all tokens where tokens have much in common, as the logits of
-these have: such experts get most tokens until a balancing loss or bias works (Shazeer et al. 2017,
+If tokens are correlated, so are their logits, and a router prefers the same experts for all tokens.
+These get most tokens until a balancing loss or bias has an effect (Shazeer et al. 2017,
 arXiv:1701.06538, section 4).
 """
 
@@ -14,15 +14,16 @@ from functools import lru_cache
 import numpy as np
 
 from initcli.layers.experts import MixtureOfExperts
+from initcli.layers.flow import Flow
 from initcli.signal.figures import RouterFigures, RouterSignal, Spread
-from initcli.signal.program import Program, Step
+from initcli.signal.program import Program
 from initcli.signal.rules.base import Routed
 from initcli.types import Array
 
 _MOST_EXAMPLES, _MOST_POSITIONS = 32, 64
-"""Tokens that are drawn for a prediction. More change the loads of the experts by little."""
+"""The largest number of tokens to draw for a prediction."""
 _LOGITS = 1 << 20
-"""Logits that are drawn for a prediction, in 16 draws or more."""
+"""The number of logits to draw for a prediction, in at least 16 draws."""
 
 
 def router_signals(
@@ -34,8 +35,8 @@ def router_signals(
 
     Args:
         program: the calls.
-        measured: figures of the draws, by the number of the step.
-        routed: correlations of logits of theory, by the number of the step.
+        measured: figures of the draws, by the index of the step.
+        routed: predicted correlations of logits, by the index of the step.
     """
     found = []
     for index, step in enumerate(program.steps):
@@ -63,25 +64,20 @@ def router_signals(
     return tuple(found)
 
 
-def measured_routing(step: Step, weights: Mapping[str, Array], x: Array) -> RouterFigures | None:
-    """The figures of a call; None for other layers, and where logits overflow.
+def measured_routing(layer: MixtureOfExperts, flow: Flow, x: Array) -> RouterFigures | None:
+    """The figures of a call; None where logits overflow.
 
     Args:
-        step: the call.
-        weights: of the layer, by name.
+        layer: the layer.
+        flow: its weights.
         x: the tokens, of shape (…, d).
     """
-    layer = step.layer
-    if not isinstance(layer, MixtureOfExperts):
-        return None
-    logits = x.reshape(-1, x.shape[-1]) @ weights["router"]
+    logits = x.reshape(-1, x.shape[-1]) @ flow["router"]
     if layer.use_bias:
-        logits = logits + weights["router_bias"]
-    return _figures(layer.routing.chosen(logits), layer.num_experts) if _known(logits) else None
-
-
-def _known(logits: Array) -> bool:
-    return bool(np.isfinite(logits).all())
+        logits = logits + flow["router_bias"]
+    if not np.isfinite(logits).all():
+        return None
+    return _figures(layer.routing.chosen(logits), layer.num_experts)
 
 
 def _figures(chosen: Array, experts: int) -> RouterFigures:
@@ -96,10 +92,10 @@ def _figures(chosen: Array, experts: int) -> RouterFigures:
 def _predicted(
     experts: int, top_k: int, examples: int, positions: int, correlations: Routed
 ) -> RouterFigures:
-    """The figures of normal logits that are independent between experts, by draws.
+    """The figures of normal logits that are independent between experts, by simulation.
 
-    A logit adds up parts of all tokens, of its position, of its example, and its own. Experts with
-    larger kernels have larger ones.
+    A logit is the sum of a part of all tokens, one of its position, one of its example, and one of
+    the token. Experts with larger kernels have larger logits.
     """
     shared = max(correlations.both, 0.0)
     of_position = max(correlations.examples - shared, 0.0)

@@ -1,8 +1,8 @@
-"""What steps make of fields, kept by content: equal layers that meet equal fields work once.
+"""A cache of the results of rules, by content: equal calls with equal fields are computed once.
 
-Blocks that are repeated meet the same fields once these have come to a fixed point, or go round in
-a cycle; and a model that was changed somewhere has the old fields everywhere in front of it. What
-is kept is what would be computed anew, to the last bit.
+Repeated blocks have the same fields once these reach a fixed point or a cycle. A model that was
+changed in one place has the same fields before that place. Cached results are the same to the last
+bit.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from contextvars import ContextVar
 from hashlib import blake2b
 
 import msgspec
+import numpy as np
 
 from initcli import limits
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.signal.field import Field, new_latent
-from initcli.signal.joint import Common
+from initcli.signal.joint import Cross
 from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, rule_of
-from initcli.signal.typical import Doubt, Figures, Made, made
+from initcli.signal.typical import Call, Figures, Made, made
 
 _SHARE = 8
-"""The part of the memory that is allowed, in inverse, beyond which all that was kept is dropped."""
+"""The inverse of the fraction of the allowed memory above which the cache is cleared."""
 _OVERHEAD = 4096
-"""Bytes beside the arrays of a field."""
+"""Bytes of a field besides its arrays."""
 
 
 class Shared:
-    """What steps have made of fields."""
+    """The results of calls by their content."""
 
     def __init__(self) -> None:
         self._forget()
@@ -41,26 +42,16 @@ class Shared:
         self._known: dict[Hashable, tuple[Made, list[int]]] = {}
         self._bytes = 0
 
-    def made(
-        self,
-        layer: Layer,
-        context: Context,
-        given: Sequence[Field],
-        doubts: Sequence[Doubt],
-        *,
-        batch: int,
-        is_mixing: bool,
-        afford: Callable[[], int],
-    ) -> Made:
-        """As :func:`initcli.signal.typical.made`, from what is kept where that is the same.
+    def made(self, call: Call, afford: Callable[[], int]) -> Made:
+        """The same as :func:`initcli.signal.typical.made`, computed once for equal calls.
 
-        ``afford`` is called where it has to be worked out: it gives the bytes to keep, or raises
-        NoTheory.
+        ``afford`` is called before a computation: it returns the bytes to keep, or raises NoTheory.
         """
+        layer, context, given = call.layer, call.context, call.inputs
 
         def work() -> Made:
             self._bytes += afford()
-            return made(layer, context, given, doubts, batch=batch, is_mixing=is_mixing)
+            return made(call)
 
         try:
             latents = list(dict.fromkeys(_latents(given)))
@@ -76,13 +67,13 @@ class Shared:
                 self._common(layer, context, given),
                 tuple(self._number(each) for each in given),
                 tuple(latents.index(each) for each in _latents(given)),
-                tuple(doubts),
-                batch,
-                is_mixing,
+                tuple(call.log_vars),
+                call.batch,
+                call.is_weighted,
             )
             found = self._known.get(key)
         except TypeError:
-            return work()  # Arguments that are lists and the like.
+            return work()  # Some arguments cannot be hashed.
         if found is None:
             if self._bytes > limits.in_force().memory // _SHARE:
                 self._forget()
@@ -92,9 +83,9 @@ class Shared:
         return self._renamed(*found, latents)
 
     def _number_of_layer(self, layer: Layer) -> int:
-        """A number that layers of the same arguments have, whatever their names and initializers.
+        """A number that is the same for layers with equal arguments.
 
-        Rules take the weights from the context.
+        Names and initializers do not count: rules take the weights from the context.
         """
         known = self._layers.get(id(layer))
         if known is None:
@@ -108,7 +99,7 @@ class Shared:
         return self._numbers.setdefault(content, len(self._numbers))
 
     def _number(self, given: Field) -> int:
-        """A number that equal fields have, whatever the normal numbers behind them."""
+        """A number that is the same for equal fields, apart from their latent variables."""
         known = self._fields.get(id(given))
         if known is None:
             known = given, self._numbered(self._content(given))
@@ -116,46 +107,40 @@ class Shared:
         return known[1]
 
     def _content(self, given: Field) -> Hashable:
-        arrays = (given.profile, given.second, given.ratios, given.lags, given.near)
-        known = [each for each in arrays if each is not None]
-        self._bytes += sum(each.nbytes for each in known) + _OVERHEAD
-        digest = blake2b(digest_size=16)
-        for each in known:
-            digest.update(each.tobytes())
-        return (
-            digest.digest(),
-            given.grid,
-            given.units,
-            given.pinned,
-            given.lags is None,
-            given.near is None,
-            given.steady,
-            given.axes,
-            given.entangled,
-            given.sizes,
-            tuple(self._number(each) for each in given.parts or ()),
-        )
+        digest, rest = blake2b(digest_size=16), list[Hashable]()
+        for name in Field.__struct_fields__:
+            value = getattr(given, name)
+            if isinstance(value, np.ndarray):
+                digest.update(value.tobytes())
+                self._bytes += value.nbytes
+                rest.append(value.shape)
+            elif name == "parts":
+                rest.append(tuple(map(self._number, value or ())))
+            elif name != "latent":
+                rest.append(value)
+        self._bytes += _OVERHEAD
+        return digest.digest(), tuple(rest)
 
     def _common(self, layer: Layer, context: Context, given: Sequence[Field]) -> Hashable:
-        """What two inputs have in common, for rules that heed it.
+        """The cross moments of two inputs, for rules that use them.
 
         Raises:
-            TypeError: it is not looked up, as there are several pairs.
+            TypeError: there are several pairs.
         """
-        if not rule_of(layer).heeds_common or len(given) < 2:
+        if not rule_of(layer).uses_cross_moments or len(given) < 2:
             return None
         if len(given) > 2:
             raise TypeError
         if given[0].latent == given[1].latent:
             return None
         try:
-            found: Common = context.common(0, 1)
+            found: Cross = context.common(0, 1)
         except NoTheory:
             return False
         return None if found is None else found.tobytes()
 
     def _renamed(self, kept: Made, before: Sequence[int], after: Sequence[int]) -> Made:
-        """What was kept, with the normal numbers that are behind the fields here."""
+        """A cached result with the latent variables of this call."""
         names = dict(zip(before, after, strict=True))
         expected = kept.expected
         others = tuple(self._renamed_field(each, names) for each in expected.others)
@@ -182,10 +167,10 @@ class Shared:
 
 
 class _Again(Made):
-    """What was made before, of the same fields."""
+    """The result of an earlier equal call."""
 
     def __init__(self, expected: Expected, first: Made) -> None:
-        super().__init__(expected, first.doubt, first.batch)
+        super().__init__(expected, first.log_var, first.batch)
         self.first = first
 
     @property
@@ -204,7 +189,7 @@ def _latents(given: Sequence[Field]) -> Iterator[int]:
 
 
 def _with_latents(given: Gradient, names: Mapping[int, int]) -> Gradient:
-    """The gradient with other numbers; those of other tensors become negative, and come back."""
+    """The gradient with renamed latent variables; unknown ones are negated, and later restored."""
     if given.latent is None and given.parts is None:
         return given
     latent = given.latent if given.latent is None else names.get(given.latent, ~given.latent)
@@ -218,13 +203,13 @@ _CURRENT: ContextVar[Shared | None] = ContextVar("shared", default=None)
 
 
 def shared() -> Shared:
-    """What is kept within :func:`sharing`, and else nothing yet."""
+    """The cache of the current :func:`sharing` block, or an empty one."""
     return _CURRENT.get() or Shared()
 
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Keep what steps make of fields for all predictions within a ``with`` statement."""
+    """Share one cache between all predictions within a ``with`` statement."""
     token = _CURRENT.set(_CURRENT.get() or Shared())
     try:
         yield

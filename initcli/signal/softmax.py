@@ -1,4 +1,4 @@
-"""What a softmax makes of independent scores: moments, entropy and the largest share.
+"""The softmax of independent scores: moments, entropy and the largest share.
 
 All follow from the Laplace transform φ(t) = E e^(−t e^z) of one term of S = Σ e^z over n scores.
 """
@@ -10,20 +10,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from initcli.signal.field import NODES, WEIGHTS
+from initcli.signal.hermite import NODES, TINY, WEIGHTS
 from initcli.types import Array
 
 _COARSE, _FINE = slice(2, None, 5), slice(None, None, 2)
-"""Nodes for moments, and for what depends more on few of them."""
+"""Nodes for moments, and for the entropy and the largest share, which need more of them."""
+VARIANCES = np.geomspace(1e-4, 1e4, 49)
+"""Variances of scores: with smaller ones shares are even, with larger ones one key has all."""
 _EULER = 0.5772156649015329
 _TERMS = 12
-"""Terms of the inversion of a Laplace transform; more lose digits to their alternating signs."""
+"""Terms of the inversion of a Laplace transform; with more, cancellation loses digits."""
 
 
 class _Transform(NamedTuple):
     """z, e^z and its probabilities, and e^(−t e^z) at ln t for each: (t, z).
 
-    ``shrunk`` is by which factor z were taken nearer to one another.
+    ``shrunk`` is the factor by which the range of z was reduced.
     """
 
     z: Array
@@ -36,13 +38,13 @@ class _Transform(NamedTuple):
     @property
     def rest(self) -> Array:
         """ln φ(t)."""
-        return np.log(np.maximum(self.decay @ self.weights, 1e-300))
+        return np.log(np.maximum(self.decay @ self.weights, TINY))
 
 
 def _transform(values: Array, counts: Array, reach: float, nodes: slice) -> _Transform:
-    # Adding a number to all z changes nothing. Where they lie far apart, one has all anyway.
+    # A constant added to all z has no effect. In a wide range, one z has nearly all of the share.
     z = values[nodes] - values.max()
-    shrunk = min(1.0, reach / max(-float(z.min()), 1e-300))
+    shrunk = min(1.0, reach / max(-float(z.min()), TINY))
     z = z * shrunk
     each, weights = np.exp(z), WEIGHTS[nodes] / WEIGHTS[nodes].sum()
     # E[e^(az − t e^z)] is negligible beyond these t.
@@ -56,8 +58,8 @@ def _transform(values: Array, counts: Array, reach: float, nodes: slice) -> _Tra
 def softmax_moments(values: Array, counts: Array, *powers: int) -> Array:
     """E[p^a] or E[p^a p'^b] of p = e^z / Σ e^z' over n independent z, for each count n.
 
-    ``values`` are z at the nodes. With k = a + b and 1/S^k = ∫ t^(k−1) e^(−tS) dt / (k−1)! it is an
-    integral of products of E[e^(az − t e^z)], one for each z.
+    ``values`` are z at the nodes. With k = a + b and 1/S^k = ∫ t^(k−1) e^(−tS) dt / (k−1)!, each
+    moment is an integral of products of E[e^(az − t e^z)].
     """
     _, each, weights, logs, decay, _ = transform = _transform(values, counts, 150, _COARSE)
     order = sum(powers)
@@ -79,7 +81,7 @@ def softmax_entropy(values: Array, counts: Array) -> Array:
     scored = decay @ (weights * each * z)
     others = np.exp(np.multiply.outer(counts - 1, transform.rest))
     integrand = -np.exp(logs) * ((logs + _EULER) * own + scored) * others
-    # Where z lie so far apart, the entropy comes from near ties, which are as likely as z are near.
+    # In a wide range, the entropy comes from near ties, whose probability is inverse to the range.
     entropy = shrunk * counts * _integral(integrand, logs)
     return np.where(counts == 1, 0.0, np.clip(entropy, 0.0, np.log(counts)))
 
@@ -87,15 +89,15 @@ def softmax_entropy(values: Array, counts: Array) -> Array:
 def largest_share(std: float, counts: Array, share: float) -> Array:
     """The probability that one of n shares is larger than ``share``, at least 1/2, for each n.
 
-    One share is as large if the others' sum is less than (1/share − 1) e^z. Its distribution is
-    that of Gaver's inversion of φ(t)^(n − 1) (Stehfest 1970, doi:10.1145/361953.361969).
+    A share is larger if the sum of the others is less than (1/share − 1) e^z. The distribution of
+    the sum is the inverse transform of φ(t)^(n − 1) (Stehfest 1970, doi:10.1145/361953.361969).
     """
     z = std * NODES[_FINE]
     weights = WEIGHTS[_FINE] / WEIGHTS[_FINE].sum()
     limits = z + math.log(1 / share - 1)
     terms = np.arange(1, _TERMS + 1)
     t = np.exp(np.log(terms * math.log(2))[:, None] - limits)
-    logs = np.log(np.maximum(np.exp(-np.multiply.outer(t, np.exp(z))) @ weights, 1e-300))
+    logs = np.log(np.maximum(np.exp(-np.multiply.outer(t, np.exp(z))) @ weights, TINY))
     found = []
     for count in counts:
         below = (_stehfest() / terms) @ np.exp((count - 1) * logs)
@@ -104,7 +106,7 @@ def largest_share(std: float, counts: Array, share: float) -> Array:
 
 
 def _integral(integrand: Array, logs: Array) -> Array:
-    """Over ln t."""
+    """The integral over ln t."""
     area: Array = (integrand[:, 1:] + integrand[:, :-1]).sum(1) / 2 * (logs[1] - logs[0])
     return area
 
@@ -133,8 +135,8 @@ def _stehfest() -> Array:
 def gamma_quantiles(variance: float) -> Array:
     """Five values with mean 1 and that variance, whose weights are :data:`QUANTILE_WEIGHTS`.
 
-    Variances of scores differ from query to query, as squares of few normal numbers do: with a
-    gamma distribution (Wilson and Hilferty 1931, doi:10.1073/pnas.17.12.684).
+    The variance of scores differs between queries. It is a sum of few squares, with nearly a gamma
+    distribution (Wilson and Hilferty 1931, doi:10.1073/pnas.17.12.684).
     """
     cubes: Array = np.maximum(1 - variance / 9 + _QUANTILES * math.sqrt(variance) / 3, 0.0) ** 3
     return cubes

@@ -1,121 +1,41 @@
-"""Predictions from the distributions alone: fields forwards through a program, gradients back."""
+"""Predictions from distributions: fields forwards through a program, gradients backwards."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import TypeVar
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
-from initcli.distributions import Distribution, TruncatedNormal, Uniform
-from initcli.initializers import Initializer, NormOf, Rescaled
-from initcli.initializers.orthogonal import Orthogonal
+from initcli.initializers import Initializer
 from initcli.layers.preprocessing import Preprocessing
-from initcli.parameter import Parameter
 from initcli.signal.cost import room
-from initcli.signal.field import Field, normal, standard
-from initcli.signal.grid import cells, coarse
+from initcli.signal.field import Field
+from initcli.signal.grid import cells
+from initcli.signal.initial_fields import Measured, alike, first_axes, from_measured, standard
 from initcli.signal.logits import Logits, logits
+from initcli.signal.moments import Moments, Weight, distribution_moments
+from initcli.signal.prediction import Predicted, Prediction, Sums
 from initcli.signal.program import Program, Step
 from initcli.signal.rules.base import (
-    Attended,
-    Axes,
     Batch,
     Context,
     Expected,
     Gradient,
     NoTheory,
     Pull,
-    Routed,
-    Weight,
     rule_of,
 )
 from initcli.signal.sharing import shared
 from initcli.signal.ties import Ties, Ways
-from initcli.signal.typical import Doubt, Made
-from initcli.types import CODES, Array, NotComputable, Size
+from initcli.signal.typical import Call, LogVar, Made
+from initcli.types import CODES, NotComputable, Size
 
-
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """Predicted statistics of a layer's output; None where no theory applies."""
-
-    mean: Annotated[float | None, Meta(description="Mean of a typical draw.")] = None
-    std: Annotated[float | None, Meta(description="Standard deviation of a typical draw.")] = None
-    correlation: Annotated[
-        float | None, Meta(description="Cosine similarity of two examples' outputs.")
-    ] = None
-    gradient_rms: Annotated[
-        float | None, Meta(description="RMS of the gradient of a typical draw.")
-    ] = None
-    chi: Annotated[
-        float | None,
-        Meta(
-            description="Factor by which the layer multiplies the mean square of a small change of "
-            "its input (χ of Schoenholz et al. 2017, arXiv:1611.01232)."
-        ),
-    ] = None
-    sensitivity: Annotated[
-        float | None,
-        Meta(description="RMS change of the output for an RMS change of 1 of the model's inputs."),
-    ] = None
-    kernel_gradient_rms: Annotated[
-        float | None,
-        Meta(description="RMS of the gradient of the layer's kernel or table, of a typical draw."),
-    ] = None
-
-
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured of a layer's output; predictions go on from it where they end."""
-
-    mean: float
-    std: float
-    correlation: float | None
-    gradient_rms: float | None
-
-
-class Sums(NamedTuple):
-    """What an activation takes: its root mean square, and its profile as in :class:`Field`."""
-
-    size: float
-    profile: Array
-
-    @classmethod
-    def of(cls, expected: Expected | None) -> Sums | None:
-        """Those of a step; None where it has no activation, or they are not known or not finite."""
-        if expected is None or expected.sums is None:
-            return None
-        size = math.sqrt(expected.sums.mean_square)
-        return cls(size, expected.sums.profile) if _SMALLEST < size < 1 / _SMALLEST else None
-
-    @property
-    def values(self) -> Array:
-        """The values at the nodes of a normal distribution."""
-        return self.size * self.profile
-
-
-class Predicted(NamedTuple):
-    """Predictions of all steps.
-
-    ``left_out`` are the layers that take more memory than allowed. By the number of the step,
-    ``attended`` are the scores of attention, ``logits`` those of outputs, ``sums`` what
-    activations take, and ``routed`` the logits of routers.
-    """
-
-    steps: list[Prediction]
-    left_out: tuple[str, ...] = ()
-    attended: Mapping[int, Attended] = {}
-    logits: Mapping[int, Logits] = {}
-    sums: Mapping[int, Sums] = {}
-    routed: Mapping[int, Routed] = {}
-
-
-Moments = Callable[[Parameter], Weight | None]
-"""Gives the moments of a parameter's entries; None where they are not known."""
+T = TypeVar("T")
 
 
 def predictions(
@@ -124,34 +44,24 @@ def predictions(
     moments: Moments | None = None,
     inputs: Mapping[int, Field] | None = None,
 ) -> Predicted:
-    """What theory expects of the output of each step.
+    """Predict the figures of each step.
 
     Args:
         program: the steps.
-        measured: what was measured of tensors, by number.
+        measured: measured statistics by tensor, from which predictions continue.
         moments: of parameters; by default those of their distributions.
         inputs: fields of input tensors, by number; by default standard normal.
     """
     theory = Theory(program, moments or distribution_moments, measured)
     theory.begin(inputs)
-    pulls: list[Pull | None] = []
+    found: list[Expected | None] = []
     forwards: list[Prediction] = []
-    attended: dict[int, Attended] = {}
-    sums: dict[int, Sums] = {}
-    routed: dict[int, Routed] = {}
-    for index, step in enumerate(program.steps):
-        expected = theory.take(step)
-        if expected is not None and expected.attended is not None:
-            attended[index] = expected.attended
-        if expected is not None and expected.routed is not None:
-            routed[index] = expected.routed
-        if (taken := Sums.of(expected)) is not None:
-            sums[index] = taken
-        pulls.append(None if expected is None else expected.pull)
+    for step in program.steps:
+        found.append(expected := theory.take(step))
         theory.take_change(step)
         forwards.append(Prediction() if expected is None else theory.prediction(step))
-    gradients = theory.gradients(pulls)
-    found = [
+    gradients = theory.gradients([each and each.pull for each in found])
+    steps = [
         msgspec.structs.replace(
             each,
             gradient_rms=_finite(gradient),
@@ -159,56 +69,35 @@ def predictions(
         )
         for step, each, gradient in zip(program.steps, forwards, gradients, strict=True)
     ]
-    return Predicted(found, tuple(theory.left_out), attended, theory.logits(), sums, routed)
+    return Predicted(
+        steps,
+        tuple(theory.left_out),
+        _known(each and each.attended for each in found),
+        theory.logits(),
+        _known(map(Sums.of, found)),
+        _known(each and each.routed for each in found),
+    )
 
 
-def distribution_moments(parameter: Parameter) -> Weight | None:
-    """Mean and variance of an entry as the layer uses it, by its distribution.
-
-    A norm of independent entries is taken to be the root of its mean square, which it is near where
-    there are many.
-    """
-    made = parameter.initializer
-    if isinstance(made, Rescaled):
-        made = made.declared
-    if isinstance(made, NormOf) and made.source_distribution is not None:
-        source = made.source_distribution
-        return Weight(math.sqrt(made.count * (source.std**2 + source.mean**2)), 0.0)
-    distribution = parameter.distribution
-    if distribution is None:
-        return None
-    mean, std = (parameter.multiplier * each for each in (distribution.mean, distribution.std))
-    return Weight(mean, std**2, isinstance(made, Orthogonal), _kurtosis(distribution))
-
-
-def _kurtosis(distribution: Distribution) -> float:
-    """E[(w − μ)⁴] / Var[w]² of what most kernels are drawn from; of others that of normal ones."""
-    if isinstance(distribution, Uniform):
-        return 1.8
-    if not isinstance(distribution, TruncatedNormal):
-        return 3.0
-    # With bounds ±b, E[z²] = 1 − 2bφ(b)/Z and E[z⁴] = 3 E[z²] − 2b³φ(b)/Z.
-    b = min(map(abs, distribution.bounds))
-    end = 2 * b * math.exp(-b * b / 2) / math.sqrt(2 * math.pi) / math.erf(b / math.sqrt(2))
-    return (3 * (1 - end) - b * b * end) / (1 - end) ** 2
+def _known(values: Iterable[T | None]) -> dict[int, T]:
+    """The values that are not None, by index."""
+    return {index: each for index, each in enumerate(values) if each is not None}
 
 
 class NoRoom(NoTheory):
     """Raised where a layer takes more memory than is allowed."""
 
 
-_SMALLEST = 1e-100
-"""Sizes below this, and above its inverse, have under- or overflowed."""
 _NUMBER = 8
 """Bytes of a number."""
 _OF_INPUT = 10
-"""Numbers for each cell of an input."""
+"""Numbers for each cell of an input tensor."""
 _FOR_TIES = 8
-"""The part of the memory for what tensors have in common, in inverse."""
+"""The inverse of the fraction of the memory for cross moments."""
 
 
 class Theory:
-    """Takes fields through a program step by step, and gradients back."""
+    """Passes fields through a program step by step, and gradients backwards."""
 
     def __init__(
         self,
@@ -221,26 +110,26 @@ class Theory:
         self.measured = measured or {}
         self.fields: dict[int, Field] = {}
         self.changes: dict[int, float] = {}
-        """The mean square of a small change of each tensor, for one of 1 in the inputs."""
+        """The mean square of a small change of each tensor, for a change of 1 in the inputs."""
         self.chis: dict[int, float] = {}
         """χ of the steps with one input, by their first output."""
         self.kernels: dict[int, float | None] = {}
-        """The gradient RMS of kernels and tables, by the output of their step."""
+        """The gradient RMS of kernels and tables, by the first output of their step."""
         self.called_again = {step.name for step in program.steps if step.call}
         self.made: dict[int, Made] = {}
-        """What each step has made, by its first output."""
+        """The result of each step, by its first output."""
         self.shared = shared()
         self.allowed, self.held = room(), 0
-        """Bytes that may be held, and those that are."""
+        """The bytes that may be used, and those in use."""
         self.left_out: dict[str, None] = {}
-        """The layers that take more than is left of them."""
+        """The layers that need more memory than is left."""
         self.axes = first_axes(program)
         self.ties = Ties(program, self.fields, self._context, self.allowed // _FOR_TIES)
         self.ids = {each.tensor for each in program.inputs if each.num_tokens is not None}
-        """The tensors of whole numbers, which only tables take."""
+        """The tensors of integers, which only tables take."""
 
     def begin(self, inputs: Mapping[int, Field] | None = None) -> None:
-        """Set the fields of the inputs; those that are not given are standard normal."""
+        """Set the fields of the inputs; by default they are standard normal."""
         given = inputs or {}
         for each in self.program.inputs:
             if each.num_tokens is None:
@@ -254,7 +143,7 @@ class Theory:
                 self.changes[each.tensor] = 1.0
 
     def take(self, step: Step) -> Expected | None:
-        """Take the fields through a step; None where no theory covers it."""
+        """Pass the fields through a step; None where no theory covers it."""
         made, output = self._made(step), step.outputs[0]
         if made is not None:
             self.made[output] = made
@@ -263,12 +152,13 @@ class Theory:
         elif step.layer.adds_nothing() or isinstance(step.layer, Preprocessing):
             self.ids.update(step.outputs if step.inputs[0] in self.ids else ())
         elif (measured := self.measured.get(output)) is not None:
-            self.fields[output] = self._from_measured(step, measured)
+            axes = self.axes.get(output, (-1,))
+            self.fields[output] = from_measured(self.program.shapes[output], axes, measured)
         self.ties.take(step)
         return None if made is None else self._guarded(step, made.expected)
 
     def expected(self, step: Step) -> Expected | None:
-        """What theory expects of a step that is not taken; None where it does not cover it."""
+        """The result of a step without taking it; None where no theory covers it."""
         made = self._made(step)
         return None if made is None else self._guarded(step, made.expected)
 
@@ -281,28 +171,29 @@ class Theory:
         try:
             with np.errstate(all="ignore"):
                 context = self._context(step)._replace(tied=self.ties.with_table(step))
-                if rule_of(step.layer).heeds_common:
+                if rule_of(step.layer).uses_cross_moments:
                     context = context._replace(common=partial(self.ties.common, step))
                 else:
                     self.ties.refuse_tied(step)
-                return self.shared.made(
-                    step.layer,
-                    context,
-                    inputs,
-                    [self._doubt(i, each) for i, each in zip(step.inputs, inputs, strict=True)],
+                pairs = zip(step.inputs, inputs, strict=True)
+                call = Call(
+                    layer=step.layer,
+                    context=context,
+                    inputs=inputs,
+                    log_vars=[self._log_var(i, each) for i, each in pairs],
                     batch=self.program.batch,
-                    is_mixing=any(len(parameter.shape) > 1 for parameter in step.parameters),
-                    afford=partial(self._afford, step, context),
+                    is_weighted=any(len(parameter.shape) > 1 for parameter in step.parameters),
                 )
+                return self.shared.made(call, afford=partial(self._afford, step, context))
         except Exception as error:
             _give_up(step, error)
             return None
 
     def _afford(self, step: Step, context: Context) -> int:
-        """Bytes that a step keeps.
+        """The bytes that a step keeps.
 
         Raises:
-            NoRoom: it takes more than are left.
+            NoRoom: it needs more than are left.
         """
         own = rule_of(step.layer).room(step.layer, context)
         if self.held + _NUMBER * own.most > self.allowed:
@@ -311,12 +202,12 @@ class Theory:
         self.held += (kept := int(_NUMBER * own.kept))
         return kept
 
-    def _doubt(self, tensor: int, given: Field) -> Doubt:
-        before = None if given.pinned or tensor not in self.made else self.made[tensor].doubt
+    def _log_var(self, tensor: int, given: Field) -> LogVar:
+        before = None if given.pinned or tensor not in self.made else self.made[tensor].log_var
         return before or (0.0, 0.0)
 
     def _guarded(self, step: Step, expected: Expected) -> Expected:
-        """What is expected, with a pull that says in the log why it fails."""
+        """The result with a pullback that logs why it fails."""
 
         def pull(g: Gradient, *others: Gradient) -> Sequence[Gradient]:
             try:
@@ -336,7 +227,7 @@ class Theory:
                 raise NoTheory(f"the distribution of {parameter.path}")
             weights[name] = weight
         initializers: dict[str, Initializer] = {}
-        if rule_of(step.layer).heeds_initializers:
+        if rule_of(step.layer).uses_initializers:
             initializers = {name: p.initializer for name, p in step.weights.items()}
         return Context(
             weights=weights,
@@ -347,26 +238,15 @@ class Theory:
             initializers=initializers,
         )
 
-    def _from_measured(self, step: Step, measured: Measured) -> Field:
-        shape = self.program.shapes[step.outputs[0]]
-        given = alike(shape, self.axes.get(step.outputs[0], (-1,)))
-        second = measured.std**2 + measured.mean**2
-        moments = np.empty((4, *given.grid))
-        moments[0] = second
-        moments[1] = second * (measured.correlation or 0.0)
-        moments[2:] = measured.mean**2
-        field = normal(moments, np.full(given.grid, measured.mean), given.units)
-        return msgspec.structs.replace(field, axes=given.axes, sizes=given.sizes)
-
     def take_change(self, step: Step) -> None:
-        """Take a small change through a step: by its Jacobian's mean square, as gradients show."""
+        """Pass a small change through a step, by the mean square of its Jacobian."""
         output = step.outputs[0]
         made = self.made.get(output)
         field, shape = self.fields.get(output), self.program.shapes[output]
         if field is None or step.inputs == step.outputs:
             return
         if not self.ids.isdisjoint(step.inputs):
-            # Looking up another row changes the output as a whole.
+            # A lookup of another row changes all of the output.
             self.changes[output] = field.mean_square
             return
         if made is None:
@@ -394,10 +274,10 @@ class Theory:
 
     @np.errstate(all="ignore")
     def gradients(self, pulls: list[Pull | None]) -> list[float | None]:
-        """The gradient RMS of each step's output, for independent standard normal ones of results.
+        """The gradient RMS of each step's output, for standard normal gradients of the results.
 
         Args:
-            pulls: how gradients pass back through each step; None where that is not known.
+            pulls: the pullback of each step; None where it is not known.
         """
         gradients = {
             tensor: Gradient.even(np.ones(self._grid(tensor))) for tensor in self.program.results
@@ -432,7 +312,7 @@ class Theory:
                 continue
             self._take_kernel(step, g)
             for made in step.outputs:
-                gradients.pop(made, None)  # No step in front of this one takes them.
+                gradients.pop(made, None)  # No earlier step takes them.
             way = self.ties.passed(step, ways.get(tensor, frozenset()))
             for source, each in zip(step.inputs, back, strict=True):
                 if source in self.ids:
@@ -445,7 +325,7 @@ class Theory:
         return sizes[::-1]
 
     def _take_kernel(self, step: Step, g: Gradient | None) -> None:
-        """Note the gradient of the kernel of a step, given that of its output."""
+        """Predict the gradient of the kernel of a step, given that of its output."""
         parameter, made = step.kernel, self.made.get(step.outputs[0])
         if g is None or parameter is None or made is None or step.name in self.called_again:
             return
@@ -455,7 +335,7 @@ class Theory:
             self.kernels[step.outputs[0]] = parameter.multiplier * math.sqrt(max(square, 0.0))
 
     def logits(self) -> dict[int, Logits]:
-        """The logits of each output that a layer makes, by the number of its step."""
+        """The logits of each output, by the index of its step."""
         found = {}
         for index, step in enumerate(self.program.steps):
             if step.outputs[0] not in self.program.results or step.inputs == step.outputs:
@@ -480,7 +360,7 @@ class Theory:
 
     @np.errstate(all="ignore")
     def prediction(self, step: Step) -> Prediction:
-        """The prediction of a step that was taken, but for its gradient."""
+        """The prediction of a step after :meth:`take`, without its gradient."""
         tensor = step.outputs[0]
         figures = self.made[tensor].figures
         change = self.changes.get(tensor)
@@ -489,43 +369,17 @@ class Theory:
             std=_finite(figures.std),
             correlation=_finite(figures.correlation),
             chi=_finite(self.chis.get(tensor)),
-            # Below 0 by rounding where two examples hardly differ.
+            # Negative by rounding where two examples hardly differ.
             sensitivity=None if change is None else _finite(math.sqrt(max(change, 0.0))),
         )
-
-
-def first_axes(program: Program) -> dict[int, Axes]:
-    """The axes of each tensor that hold its units: where the next layer of images has channels."""
-    axes: dict[int, Axes] = {}
-    for step in reversed(program.steps):
-        if not step.inputs:
-            continue
-        rank = len(program.shapes[step.inputs[0]])
-        own = getattr(step.layer, "data_format", None)
-        after = axes.get(step.outputs[0], (-1,))
-        if own == "channels_first":
-            after = (1 - rank,)
-        elif own == "channels_last" or rank != len(program.shapes[step.outputs[0]]):
-            after = (-1,)
-        for tensor in step.inputs:
-            axes[tensor] = after if len(program.shapes[tensor]) == rank else (-1,)
-    return axes
 
 
 def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else value
 
 
-def alike(shape: Size, axes: Axes = (-1,)) -> Field:
-    """Independent standard normal entries of a tensor, with its units on those axes."""
-    sizes = dict(enumerate(shape[1:], 1 - len(shape)))
-    grid = tuple(size for axis, size in sizes.items() if axis not in axes)
-    field = standard(cells(grid), math.prod(sizes[axis] for axis in axes) if sizes else 1)
-    return msgspec.structs.replace(field, axes=axes, sizes=coarse(grid))
-
-
 def _give_up(step: Step, error: Exception) -> None:
-    """Log why a layer has no prediction, with a traceback where that is a failure of a rule."""
+    """Log why a layer has no prediction, with a traceback for unexpected errors."""
     is_expected = isinstance(error, NoTheory | NotComputable | ArithmeticError)
     _LOG.debug(
         "no prediction for '%s' (%s): %s: %s",

@@ -1,7 +1,7 @@
-"""The first steps of training: by how much the output of each layer changes.
+"""The first steps of training: the change of the output of each layer.
 
-Gradients are those of a loss with random targets that stay the same, as do the inputs: labels
-uniform over the classes, or standard normal numbers. Dropout drops the same entries in each step.
+Inputs and random targets are the same in all steps; targets are labels uniform over the classes, or
+standard normal numbers. Dropout drops the same entries in each step.
 """
 
 from __future__ import annotations
@@ -19,26 +19,24 @@ from initcli.activations import Sigmoid, Softmax
 from initcli.choices import Loss, Optimizer
 from initcli.errors import SignalError, listed
 from initcli.model import Model
-from initcli.parameter import Parameter
 from initcli.random.streams import Stream
-from initcli.sampling.chunks import draw
 from initcli.signal.first_loss import loss_of
-from initcli.signal.inputs import drawn_input, standard_normal
+from initcli.signal.inputs import drawn_inputs, standard_normal
 from initcli.signal.logits import output_activation
 from initcli.signal.observing import rms
-from initcli.signal.passes import Pass, backwards, forwards
+from initcli.signal.passes import Pass, backwards, drawn_values, forwards
 from initcli.signal.program import Program, Step
 from initcli.types import Array
 
 MAX_STEPS = 1_000
-"""Steps of training at most."""
+"""The largest number of steps."""
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _SMALLEST = 1e-30
-"""A probability that is divided by."""
+"""The smallest probability in a division."""
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model is trained: steps of SGD or of Adam (Kingma & Ba 2015, arXiv:1412.6980).
+    """Settings of training with SGD or Adam (Kingma & Ba 2015, arXiv:1412.6980).
 
     SGD has no momentum; Adam has β = 0.9 and 0.999 and ε = 1e-8.
     """
@@ -60,11 +58,11 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What steps of training did, as medians over the draws.
+    """The effect of steps of training, as medians over the draws.
 
-    ``changes`` are, for each step of the program, the RMS differences of its output from the first
-    one, after 1, 2, … steps of training; None for outputs that are no real numbers. ``losses`` are
-    those before and after each step.
+    ``changes`` has, for each step of the program, the RMS difference of its output from the first
+    one, after 1, 2, … steps of training; None for integers. ``losses`` are those before and after
+    each step.
     """
 
     training: Training
@@ -74,7 +72,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Goal(msgspec.Struct, frozen=True):
-    """An output that has a loss, and the targets of it."""
+    """An output with its loss and targets."""
 
     step: Step
     tensor: int
@@ -90,17 +88,17 @@ def train(
     draws: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
-    """Train a model for a few steps, once for each draw of weights, inputs and targets.
+    """Train a model for a few steps, for each draw of weights, inputs and targets.
 
     Args:
-        model: what is trained.
+        model: the model.
         built: its program.
-        training: how.
-        draws: how often to begin anew; draw k has the seed of the model plus k.
+        training: the settings.
+        draws: the number of draws; draw k has the seed of the model plus k.
         progress: called with the number of steps done, and of all steps.
 
     Raises:
-        SignalError: the signal cannot pass a layer, or no result can be trained.
+        SignalError: a layer cannot be computed, or no result can be trained.
     """
     training = msgspec.structs.replace(training, loss=training.loss or model.loss)
     found = [
@@ -128,7 +126,7 @@ def train(
 
 
 class _Run:
-    """The training of one draw."""
+    """The training with the weights of one draw."""
 
     def __init__(
         self,
@@ -144,17 +142,10 @@ class _Run:
         self.advance = progress
         self.whole = draws * (2 * training.steps + 1) * len(built.steps)
         self.seed = model.seed + number
-        moved = {
-            p.path: msgspec.structs.replace(p, seed=p.seed + self.seed - built.seed)
-            for step in built.steps
-            for p in step.parameters
-        }
-        self.parameters: dict[str, Parameter] = moved
-        self.weights = {path: draw(parameter) for path, parameter in moved.items()}
-        self.inputs = {
-            each.tensor: drawn_input(each, built.shapes[each.tensor], self.seed, model)
-            for each in built.inputs
-        }
+        self.parameters = {p.path: p for step in built.steps for p in step.parameters}
+        drawn = drawn_values(0, self.seed - built.seed)
+        self.weights = {path: drawn(parameter) for path, parameter in self.parameters.items()}
+        self.inputs = drawn_inputs(built, self.seed, model)
         self.moments: dict[str, tuple[Array, Array]] = {}
         self.first: dict[int, Array] = {}
         self.goals: list[_Goal] = []
@@ -163,7 +154,7 @@ class _Run:
 
     @np.errstate(all="ignore")
     def steps(self) -> _Run:
-        """Take all steps, and observe outputs before and after each."""
+        """Take all steps, and measure outputs before and after each."""
         with threadpool_limits(1, "blas") as limit:
             threads = limit.get_original_num_threads()["blas"] or 1
             for number in range(self.training.steps + 1):
@@ -192,7 +183,7 @@ class _Run:
 
     def _drawn_goals(self, tensors: Mapping[int, Array]) -> Iterator[_Goal]:
         for step in self.built.steps:
-            if not step.outputs or (tensor := step.outputs[0]) not in self.built.results:
+            if (tensor := step.outputs[0]) not in self.built.results:
                 continue
             output = tensors[tensor]
             if step.inputs == step.outputs or not np.issubdtype(output.dtype, np.floating):
@@ -210,7 +201,7 @@ class _Run:
         return generator.integers(0, output.shape[-1], output.shape[:-1])
 
     def _cotangents(self, tensors: Mapping[int, Array], about: Pass) -> dict[int, Array]:
-        """The gradient of the loss with respect to each result; the loss is noted."""
+        """The gradient of the loss with respect to each result; the loss is recorded."""
         total, found = 0.0, {}
         for goal in self.goals:
             output = tensors[goal.tensor]
@@ -231,9 +222,7 @@ class _Run:
     ) -> dict[str, Array]:
         totals: dict[str, Array] = {}
         for gradient in backwards(self.built, tensors, cotangents, about):
-            for name, each in gradient.weights.items():
-                path = gradient.step.weights[name].path
-                totals[path] = totals[path] + each if path in totals else each
+            gradient.add_to(totals)
             self._done()
         return totals
 
@@ -268,10 +257,10 @@ def loss_and_gradient(
     """The loss of an output, and its gradient with respect to the output.
 
     Args:
-        step: the step with the output, whose activation says whether it holds probabilities.
+        step: the step with the output, which are probabilities or logits by its activation.
         output: (..., classes), or numbers.
         targets: labels of ``cross_entropy``, else numbers of the same shape.
-        loss: which.
+        loss: the loss.
         weights: of the entries, or with ``cross_entropy`` of the rows; they sum to 1.
     """
     z = np.asarray(output, np.float64)

@@ -1,4 +1,4 @@
-"""The verdict: a judgment of a signal in words and figures, for ``signal`` and ``compare``."""
+"""The verdict: a summary of the judgment in words and figures, for ``signal`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from initcli.signal.thresholds import NOTABLE
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A judgment in a few figures, each None where unknown.
+    """The summary of a judgment; a figure is None if it is not known.
 
-    Hidden layers are those with weights that are no results of the model.
+    Hidden layers are layers with weights that are not results of the model.
     """
 
     text: Annotated[str, Meta(description="The problems in words; or how much is known.")]
@@ -69,7 +69,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verdict(signal: Signal) -> Verdict:
-    """Sum up the judgment of a signal, measured or predicted.
+    """Summarize the judgment of a signal, measured or predicted.
 
     >>> import initcli
     >>> signal = initcli.predict_signal(initcli.load("sample_configs/mlp_tanh_deep.yaml"))
@@ -150,7 +150,7 @@ def _problems(judgment: Judgment, unreached: bool) -> Iterable[str]:
 
 
 def _at(judgment: Judgment, growths: Sequence[Growth]) -> str:
-    """Name the layer that makes nearly all of the furthest growth, where one does."""
+    """Name the layer that causes nearly all of the largest growth, if one does."""
     growth = max(growths, key=lambda growth: growth.distance, default=None)
     steps = [] if growth is None else judgment.mixing_steps(growth)
     if growth is None or not judgment.is_by_one(steps, growth.ratio):
@@ -160,7 +160,7 @@ def _at(judgment: Judgment, growths: Sequence[Growth]) -> str:
 
 
 def _without_problems(judgment: Judgment, layer: str | None, factor: float | None) -> str:
-    """What is said where nothing is wrong, by how much is known."""
+    """The text without problems, which depends on how much is known."""
     results = [judgment.rms(tensor) for tensor in judgment.graph.program.results]
     if not judgment.stretches:
         return "not known"
@@ -176,7 +176,7 @@ def _without_problems(judgment: Judgment, layer: str | None, factor: float | Non
 
 
 def _change(ratio: float) -> str:
-    """A change of size in words; nothing for one below :data:`NOTABLE`."""
+    """A change of size in words; empty for one below :data:`NOTABLE`."""
     if not 0 < ratio < math.inf or 1 / NOTABLE <= ratio <= NOTABLE:
         return ""
     return f"grows {ratio:,.0f} times" if ratio > 1 else f"shrinks {1 / ratio:,.0f} times"
@@ -198,9 +198,9 @@ def _furthest(judgment: Judgment) -> Growth | None:
 
 
 def _distance(judgment: Judgment) -> float | None:
-    """Powers of ten by which the size of the signal, or its sensitivity, changes at most.
+    """The largest change of the size of the signal or of its sensitivity, in powers of ten.
 
-    The largest shares of dead units and of saturated entries are added; None if infinite.
+    The largest fractions of dead units and of saturated entries are added; None if infinite.
     """
     distances = [growth.distance for growth in judgment.stretches.values()]
     if sizes := [each.size for each in judgment.sensitivities]:
@@ -213,7 +213,7 @@ def _distance(judgment: Judgment) -> float | None:
 
 
 def _hidden_layers(signal: Signal) -> list[LayerSignal]:
-    """Layers with weights that are no results, unless there are fewer than two."""
+    """Layers with weights that are not results; all with weights if there are fewer than two."""
     weighted = {layer.name for layer in signal.model_layers if layer.parameters}
     known = [layer for layer in signal.layers if layer.name in weighted and layer.std is not None]
     results = signal.results

@@ -1,7 +1,7 @@
-"""The signal against width: how each layer's size and gradients scale as a model grows wider.
+"""The signal against width: the scaling of each layer's size and gradients with the width.
 
-The coordinate check of Tensor Programs V (Yang et al. 2022, arXiv:2203.03466). A size that goes as
-a power of the width is a straight line in logarithms, whose slope is the exponent.
+This is the coordinate check of Tensor Programs V (Yang et al. 2022, arXiv:2203.03466). A power of
+the width is a straight line in logarithms, whose slope is the exponent.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from initcli.signal.program import Step
 from initcli.signal.training import Trained, Training
 
 Scaling = Literal["stays", "grows", "shrinks"]
-"""What a size does as the width grows."""
+"""The change of a size with increasing width."""
 FLAT = 0.1
-"""Exponent up to which a size stays: over a factor of 16 in width it changes by a third."""
+"""The largest exponent of a size that stays: over a factor of 16 in width it changes by a third."""
 
 
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure at each width, and the power of the width that it goes as."""
+    """A figure at each width, and its exponent as a power of the width."""
 
     sizes: Annotated[
         tuple[float | None, ...], Meta(description="RMS at each width; null if not known.")
@@ -69,7 +69,7 @@ class LayerTrend(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trends(self) -> tuple[tuple[str, Trend], ...]:
-        """The trends that are known of, by the name of the quantity."""
+        """The trends by the name of the quantity."""
         changes = ((f"change {step}", each) for step, each in enumerate(self.changes, 1))
         return ("output", self.output), ("gradient", self.gradient), *changes
 
@@ -84,8 +84,8 @@ class TensorTrend(msgspec.Struct, frozen=True, kw_only=True):
 class WidthSweep(Displayed, frozen=True, kw_only=True):
     """One model at several widths: the trend of every layer and parameter.
 
-    ``main`` are the numbers of the layers that change a signal; others pass it on. ``losses`` are,
-    for each width, those before and after each step of ``training``, if there was any.
+    ``main`` are the indices of the layers that change the size of a signal. ``losses`` are, for
+    each width, those before and after each step of ``training``, if any.
     """
 
     label: str
@@ -104,7 +104,7 @@ class WidthSweep(Displayed, frozen=True, kw_only=True):
 
     @property
     def width(self) -> Width:
-        """What is scaled."""
+        """The scaled sizes."""
         assert self.model.width is not None
         return self.model.width
 
@@ -120,10 +120,10 @@ class WidthSweep(Displayed, frozen=True, kw_only=True):
 
 
 def fit_widths(compared: Iterable[Compared]) -> tuple[WidthSweep, ...]:
-    """The trends of models that differ in width, one sweep for each of their families.
+    """The trends of models that differ in width, with one sweep for each family.
 
     Args:
-        compared: what :func:`initcli.compare` gives for models of :func:`initcli.variants` with
+        compared: the result of :func:`initcli.compare` for models of :func:`initcli.variants` with
             ``widths``.
 
     Raises:
@@ -147,7 +147,7 @@ def fit_widths(compared: Iterable[Compared]) -> tuple[WidthSweep, ...]:
 
 
 def trend(factors: Sequence[float], sizes: Sequence[float | None]) -> Trend:
-    """The power of the width that sizes go as, by least squares in logarithms.
+    """The exponent of sizes as a power of the width, by least squares in logarithms.
 
     >>> found = trend([1, 2, 4, 8], [0.1, 0.2, 0.4, 0.8])
     >>> round(found.exponent, 6), found.verdict
@@ -172,7 +172,7 @@ def trend(factors: Sequence[float], sizes: Sequence[float | None]) -> Trend:
 
 
 def exponent_text(found: Trend) -> str:
-    """The exponent with its error; empty where it is not known."""
+    """The exponent with its error; empty if it is not known."""
     if found.exponent is None:
         return ""
     error = "" if found.error is None else f" ±{found.error:.2f}"
@@ -222,7 +222,7 @@ def _sweep(family: str, members: list[tuple[Width, Compared]]) -> WidthSweep:
 
 
 def _output(layer: LayerSignal, drawn: bool) -> float | None:
-    """The RMS of an output: as measured in every signal, or else as predicted."""
+    """The RMS of an output, as measured or as predicted."""
     if drawn:
         if layer.output is None:
             return None
@@ -240,7 +240,7 @@ def _gradient(layer: LayerSignal, drawn: bool) -> float | None:
 
 
 def _of_parameters(signal: Signal, drawn: bool) -> dict[str, float]:
-    """The gradient RMS of parameters by path: as measured, or of kernels as predicted."""
+    """The gradient RMS of parameters by path as measured, or of kernels as predicted."""
     if drawn:
         return {each.path: each.gradient_rms.median for each in signal.tensors}
     found: dict[str, float] = {}
@@ -259,7 +259,7 @@ def _changes(index: int, factors: Sequence[float], trained: Sequence[Trained]) -
 
 
 def _is_main(step: Step) -> bool:
-    """Whether a step changes the size of its input, rather than passing it on."""
+    """Whether a step may change the size of its input."""
     role = step.layer.acts_as()
     return bool(step.parameters) or step.layer.last_activation is not None or role in _CHANGING
 

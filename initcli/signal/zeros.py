@@ -1,4 +1,4 @@
-"""Weights of zeros: which of them learn, and which cut signal and gradient off for good."""
+"""Weights of zeros: which of them learn, and which block signal and gradient forever."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from initcli.signal.program import Step
 from initcli.types import CODES
 
 SCALES = ("gamma", "scale")
-"""Names of factors for each unit."""
+"""Names of learned scales."""
 _STATISTICS = ("moving_mean", "moving_variance")
-"""Names of what a normalization keeps for inference; training divides by the batch's own."""
+"""Names of the statistics of a normalization for inference, which training does not use."""
 _MIXES_ONLY = ("query/kernel", "key/kernel")
-"""Kernels that decide what is mixed: without them attention takes the mean of all values."""
+"""Kernels of scores: if they are 0, attention takes the mean of all values."""
 
 
 def is_zero(parameter: Parameter) -> bool:
-    """Whether every entry starts at 0; codes of quantized weights are replaced before they run."""
+    """Whether every entry starts at 0; codes of quantized weights do not count."""
     return parameter.dtype not in CODES and parameter.distribution == distributions.Constant(0.0)
 
 
 def is_kernel(parameter: Parameter) -> bool:
-    """Whether all that passes a layer passes these weights."""
+    """Whether the output of a layer is 0 if these weights are 0."""
     if parameter.owner is not None and parameter.owner.layer.acts_as() == "looks_up":
         return parameter.argument is not None
     return parameter.is_kernel
 
 
 def is_scale(parameter: Parameter) -> bool:
-    """Whether a layer multiplies all of its output by these weights."""
+    """Whether a layer multiplies its output by these weights."""
     return parameter.name in SCALES and not parameter.is_summed
 
 
 class Zeros:
     """The weights of a graph that start at 0, followed from one training step to the next.
 
-    A weight learns where its layer takes something and a gradient reaches what it makes. What has
-    learned lets others learn at the next step, until nothing changes.
+    A weight learns if its layer has an input other than 0, and a gradient reaches its output. Once
+    it has learned, others may learn at the next step.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -67,7 +67,7 @@ class Zeros:
 
     @cached_property
     def cuts(self) -> bool:
-        """Whether nothing that depends on the inputs gets through at the first step.
+        """Whether weights of zeros block the signal at the first step.
 
         Results of 0 do not count.
         """
@@ -90,11 +90,11 @@ class Zeros:
         if role == "looks_up":
             stops = False
         elif role is None and not step.parameters and not step.layer.registered:
-            return False  # What an operation makes of 0 is not known.
+            return False  # The operation is not known.
         if not stops and not _cut(step, zeros):
             return False
         if role == "recurs":
-            return True  # Gates that are open let through what is 0, as a state of zeros is.
+            return True  # A state of zeros stays 0 with open gates.
         return all(each.path in zeros for each in step.parameters if _is_offset(each))
 
     def _learned(self, zeros: Collection[str]) -> frozenset[str]:
@@ -130,7 +130,7 @@ class Zeros:
 
 
 def _cut(step: Step, zeros: Collection[str]) -> list[Parameter]:
-    """The weights of zeros that all of a step's input has to pass."""
+    """The weights of zeros that block all of a step's input."""
     return [
         each
         for each in step.parameters

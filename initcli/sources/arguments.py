@@ -81,7 +81,7 @@ class Arguments:
 
     @property
     def _defined(self) -> str:
-        """The remedy that names what the files of ``--custom`` define; empty without any."""
+        """The remedy that lists the functions of ``--custom``; empty without any."""
         names = [quoted(name) for name in islice(self.functions, 8)]
         return f"--custom defines {listed(names, 'and')}" if names else ""
 
@@ -115,7 +115,7 @@ class Arguments:
         unknown = [key for key in data if key not in fields and not _says_nothing(cls, key)]
         for key in unknown:
             self._unknown_argument(cls, key, (*path, key))
-        # An argument whose name is misspelled is not reported as missing too.
+        # A misspelled argument is not also reported as missing.
         meant = [foreign.meant(key, fields) for key in unknown]
         for name, field in fields.items():
             is_meant = any(f"'{name}'" in question for question in meant)
@@ -242,7 +242,7 @@ def _fields(cls: type[msgspec.Struct]) -> dict[str, Argument]:
 
 
 def _says_nothing(cls: type[msgspec.Struct], key: str) -> bool:
-    """Whether a key that is not an argument may be ignored.
+    """Whether a key that is not an argument is ignored.
 
     It is the type, or a regularizer or constraint, which changes no initial value.
     """

@@ -25,7 +25,7 @@ from initcli.layers.core import Input, Missing
 from initcli.layers.network import Call, CallOutput, Network, Sequential
 
 BROKEN = Missing()
-"""In place of a layer whose errors have been reported."""
+"""Stand-in for a layer whose errors are reported."""
 
 
 class Reference(NamedTuple):

@@ -22,16 +22,14 @@ KEY = "extends"
 Read = Callable[[str], Document]
 
 
-def extended(document: Document, read: Read) -> Document:
+def extended(document: Document, read: Read, before: tuple[FilePath, ...] = ()) -> Document:
     """A document joined with the one it extends, whose layers come first; its own keys win.
+
+    ``before`` are files that extend this one.
 
     Raises:
         InvalidSpec: the other cannot be read, is not allowed, or extends the first in turn.
     """
-    return _extended(document, read, ())
-
-
-def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> Document:
     data = document.data
     if not isinstance(data, Mapping) or KEY not in data:
         return document
@@ -51,15 +49,15 @@ def _extended(document: Document, read: Read, before: tuple[FilePath, ...]) -> D
         raise refused(f"more than {limits.EXTENDED_FILES} files extend one another")
     if not any(target.is_relative_to(folder) for folder in (here[0].parent, _resolved("."))):
         message = f"{quoted(file)} is neither in the folder of this spec nor in the working folder"
-        raise refused(message, "run initcli in a folder that holds both, or copy the other here")
+        raise refused(message, "run initcli in a folder with both, or copy the other here")
     if _is_special(target):
         raise refused(f"{quoted(file)} is a pipe or a device, not a file")
-    base = _extended(_read_quietly(str(path), read), read, here)
+    base = extended(_read_quietly(str(path), read), read, here)
     return _joined(base, document)
 
 
 def _read_quietly(file: str, read: Read) -> Document:
-    """Another document; errors quote its text only if it is a mapping, as a spec is.
+    """Another document; errors quote its text only if it is a mapping, like a spec.
 
     A spec must not make initcli print parts of files that are not specs.
     """
@@ -87,7 +85,7 @@ def _resolved(file: str) -> FilePath:
 
 
 def _is_special(file: FilePath) -> bool:
-    """Whether the path is a pipe or a device, which reading could block on."""
+    """Whether the path is a pipe or a device, whose reading can block."""
     try:
         mode = file.stat().st_mode
     except (OSError, ValueError):
@@ -96,7 +94,7 @@ def _is_special(file: FilePath) -> bool:
 
 
 def _joined(base: Document, own: Document) -> Document:
-    """Both as one document, in which every part knows its origin."""
+    """Both as one document, with the origin of every part."""
     first: Mapping[str, Any] = base.data
     origins: dict[Path, Origin] = {(): Origin(own, ())}
     data: dict[str, Any] = {}
@@ -133,7 +131,7 @@ def _joined(base: Document, own: Document) -> Document:
 
 
 def _connected(layers: list[Any], outputs: Any) -> list[Any]:
-    """The layers, of which the first takes the other spec's output if that has only one."""
+    """The layers; the first one takes the output of the other spec if that has only one."""
     one = isinstance(outputs, list) and len(outputs) == 1
     if not layers or not one or not isinstance(layers[0], dict):
         return layers

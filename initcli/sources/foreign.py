@@ -1,4 +1,4 @@
-"""Names that PyTorch, Flax and JAX have for what is called otherwise here, for messages."""
+"""Names of PyTorch, Flax and JAX that differ from those of initcli, for remedies."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _NAMES = {
     "xavier_uniform": ("glorot_uniform",),
     "kaiming_uniform": ("he_uniform",),
 }
-"""The names here, of which one is known where the other is written."""
+"""Names of initcli for those of other frameworks."""
 
 _REMEDIES = {
     "he": "write he_normal or he_uniform",
@@ -59,20 +59,20 @@ _REMEDIES = {
     "xavier_normal": "write xavier_normal_, as in PyTorch, or glorot_normal, which is truncated",
     "kaiming_normal": "write kaiming_normal_, as in PyTorch, or he_normal, which is truncated",
 }
-"""What to write for initializers whose defaults differ."""
+"""Remedies for names of initializers with other defaults."""
 
 _INPUT_SIZES = ("in_features", "in_channels", "input_size", "num_features", "normalized_shape")
 
 
 def called_here(name: str) -> tuple[str, ...]:
-    """The names here of what other frameworks call so; empty for others."""
+    """The names of initcli for a name of another framework, if they differ."""
     return _NAMES.get(name, ())
 
 
 def meant(name: object, known: Collection[str]) -> str:
-    """The remedy for an unknown name: the known one that is meant, empty if none is near.
+    """The remedy for an unknown name: the nearest known one, empty if none is near.
 
-    ``nn.Linear`` and ``lecun_normal()`` are read as the names in them.
+    ``nn.Linear`` counts as ``Linear``, and ``lecun_normal()`` as ``lecun_normal``.
     """
     if not isinstance(name, str):
         return ""

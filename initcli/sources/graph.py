@@ -82,7 +82,7 @@ class Networks(Arguments):
             return None
 
     def entries(self, entries: Sequence[Any], path: Path) -> tuple[Entry, ...]:
-        """The entries of one list, each with its name; mistakes are added to ``errors``."""
+        """The entries of one list, with their names; errors are added to ``errors``."""
         made = [self._entry(entry, (*path, index)) for index, entry in enumerate(entries)]
         self._require_different_names(made)
         return tuple(_named(made))
@@ -137,7 +137,7 @@ class Networks(Arguments):
         return msgspec.structs.replace(entry, layer=layer or BROKEN, options=options)
 
     def _mark(self, data: Mapping[str, Any], path: Path) -> None:
-        """Check the mark of an entry whose sizes are those of the base model in every width."""
+        """Check the mark of an entry whose sizes a sweep of widths does not scale."""
         if not self.of_keras and "call" not in data:
             self.value(bool, BASE, data.get(BASE, False), (*path, BASE))
 
@@ -151,11 +151,11 @@ class Networks(Arguments):
         if not name:
             problem = "is empty"
         elif "/" in name and not self.of_keras:
-            problem = "holds a '/', which separates a layer's name from its tensors'"
+            problem = "has a '/', which separates the name of a layer from those of its tensors"
         elif len(name) > allowed:
             problem = f"has {len(name):,} characters, but {allowed} are allowed"
         elif printable(name) != name:
-            problem = "holds a character that cannot be printed"
+            problem = "has a character that cannot be printed"
         else:
             return name
         self.errors.report(f"the name {quoted(name)} {problem}", path)
@@ -177,7 +177,7 @@ class Networks(Arguments):
             repeat = 1
         entries = data.get("layers")
         if not isinstance(entries, list) or not entries:
-            self.errors.report("a block needs `layers`, a list of what it repeats", path)
+            self.errors.report("a block needs `layers`, a list", path)
             return msgspec.structs.replace(entry, layer=BROKEN)
         if entry.inputs is not None and len(entry.inputs) != 1:
             message = "a block takes one input, which its layers call `input`"
@@ -186,7 +186,7 @@ class Networks(Arguments):
         block: list[Entry] = []
         for inner in self.entries(entries, (*path, "layers")):
             if isinstance(inner.layer, Input):
-                self.errors.report("an Input cannot stand in a block", inner.path)
+                self.errors.report("a block cannot have an Input", inner.path)
                 inner = msgspec.structs.replace(inner, layer=BROKEN)
             block.append(inner)
         return msgspec.structs.replace(entry, block=tuple(block), repeat=repeat)
@@ -262,7 +262,7 @@ class Networks(Arguments):
 
 
 def _named(entries: Sequence[Entry]) -> Iterable[Entry]:
-    """The entries with names: their own, or that of their type and a number, as in Keras."""
+    """The entries with names: their own, or their type and a number, as in Keras."""
     taken = {entry.name for entry in entries}
     counts: dict[str, int] = {}
     for entry in entries:

@@ -124,11 +124,6 @@ def _with_distribution(custom: Custom) -> Custom:
     """
     if not isinstance(custom.function, FunctionType | partial):
         return custom
-    if hasattr(custom.function, "law"):
-        raise CustomFunctionError(
-            f"{custom.place}: the attribute `law` of '{custom.name}' is now called `distribution`",
-            f"write {custom.name}.distribution = ...",
-        )
     declared = getattr(custom.function, "distribution", None)
     if declared is None:
         return custom

@@ -1,4 +1,4 @@
-"""Values of a spec that are changed before it is read as a model: ``--set``.
+"""Changes of values of a spec before a model is built: ``--set``.
 
 ``--set PATH=VALUE`` takes a path of steps with dots between them: a key of a mapping, the index of
 an item from 0 (``layers.3`` or ``layers[3]``), ``[key=value]`` for the items of a list that have
@@ -25,7 +25,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from initcli.activations import known_activations
-from initcli.documents.document import Document, Nodes, Origin, with_values
+from initcli.documents.document import Document, Node, Nodes, Origin, with_values
 from initcli.documents.yaml_text import parse_yaml
 from initcli.errors import Errors, InitcliError, InvalidSpec, Path, printable
 from initcli.initializers import known_initializers
@@ -44,6 +44,11 @@ class Given(NamedTuple):
 
     option: str
     text: str
+
+    def origin(self, value: Any, start: int = 0) -> Origin:
+        """The origin of a value that the text gives from character ``start`` on."""
+        node = Node(start, len(self.text))
+        return Origin(Document(self.option, self.text, value, lambda: {(): node}), ())
 
 
 class BadOverride(InitcliError):
@@ -91,7 +96,7 @@ def replaced(document: Document, values: Mapping[Path, Origin]) -> Document:
     An error at a value has the place of its origin.
     """
     changed = set(values)
-    # The text no longer holds the data, so that what keeps its place needs an origin.
+    # The text no longer has all data, so unchanged parts need an origin.
     origins = {(): Origin(document, ())} | {
         path: origin for path, origin in document.origins.items() if not _is_in(path, changed)
     }
@@ -196,7 +201,7 @@ def matches(data: Any, steps: list[Step], given: Given) -> Iterable[Path]:
 def _next(
     path: Path, value: Any, step: Step, adds: Callable[[Any, str], bool] | None
 ) -> Iterator[tuple[Path, Any]]:
-    """What a step leads to; ``adds`` says which mappings get a new key."""
+    """The values that a step matches; ``adds`` decides which mappings get a new key."""
     word = step.word
     if step.condition is not None:
         yield from _with_condition(path, value, *step.condition)

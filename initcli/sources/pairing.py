@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from initcli.checkpoint import Checkpoint, Subject
-from initcli.errors import did_you_mean, listed, printable, quoted
+from initcli.errors import did_you_mean, printable, quoted, some
 from initcli.frameworks.torch_layout import FromTorch, NoCounterpart, torch_shapes
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
@@ -29,8 +29,6 @@ from initcli.sources.torch_file import flattened_images, module_entries
 from initcli.stored import StoredTensor
 from initcli.types import Size
 
-_MAX_NAMES = 5
-"""Parameters or tensors without a partner that a note names."""
 _NUMBER = re.compile(r"\d+")
 _ROLES = (
     ("count", ("num_batches",)),
@@ -41,7 +39,7 @@ _ROLES = (
     ("variance", ("var",)),
     ("bias", ("bias", "beta")),
 )
-"""What names of tensors say of their role; all others are weights."""
+"""Roles of tensors by words in their names; all others are weights."""
 
 
 def paired(model: Model, checkpoint: Checkpoint) -> Model:
@@ -192,7 +190,7 @@ def in_keras_layout(
 
 
 def _filled(model: Model, checkpoint: Checkpoint, partners: Mapping[str, StoredTensor]) -> Model:
-    """The model with the values of partners, and notes on what has none."""
+    """The model with the values of partners, and notes on those without one."""
 
     def stored(parameter: Parameter) -> Parameter:
         nothing = StoredTensor(
@@ -298,7 +296,7 @@ def _by_module(
     """The tensor under the name that the PyTorch module of a layer of the same name has for it."""
     by_name: defaultdict[str, list[StoredTensor]] = defaultdict(list)
     for tensor in tensors:
-        # A sum stands under the name of its first tensor.
+        # A sum has the name of its first tensor.
         parts = tensor.path.split(" + ")[0].split(".")
         for place in range(len(parts)):
             by_name[".".join(parts[place:])].append(tensor)
@@ -373,7 +371,7 @@ def _by_scope(
 def _by_shape(
     parameters: Iterable[Parameter], tensors: Iterable[StoredTensor]
 ) -> Mapping[str, StoredTensor]:
-    """The only tensor of the same role and shape, or the next whose path differs in numbers."""
+    """The only tensor of the same role and shape, or the next if paths differ only in numbers."""
     by_role: defaultdict[tuple[str, bool], list[StoredTensor]] = defaultdict(list)
     for tensor in tensors:
         by_role[_role(_parts(tensor.path)[-1]), "_reverse" in tensor.path].append(tensor)
@@ -451,9 +449,3 @@ def _role(name: str) -> str:
 
 def _parts(path: str) -> list[str]:
     return re.split(r"[/.]", path.removesuffix(":0"))
-
-
-def some(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
-    return listed(names[:_MAX_NAMES], "and") + more

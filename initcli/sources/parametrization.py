@@ -33,7 +33,7 @@ import msgspec
 
 from initcli.choices import Parametrization
 from initcli.documents.document import Document, Origin
-from initcli.errors import listed
+from initcli.errors import some
 from initcli.initializers import Rescaled
 from initcli.layers.attention import GroupedQueryAttention, MultiHeadAttention
 from initcli.layers.embedding import ReversibleEmbedding
@@ -45,8 +45,6 @@ from initcli.sources.widths import LARGEST_FACTOR, hidden_sizes, scaled
 _EXACT = 10_000
 """Largest denominator of a width that is taken as a fraction."""
 _CLOSE = 1e-9
-_MAX_NAMED = 4
-"""Parameters that a note names."""
 
 
 def parametrized(
@@ -100,9 +98,7 @@ def parametrized(
     unknown = [path for path, each in found.items() if each is None]
     notes = model.notes
     if unknown:
-        more = f" and {len(unknown) - _MAX_NAMED} more" if len(unknown) > _MAX_NAMED else ""
-        names = listed(unknown[:_MAX_NAMED], "and" if not more else ",")
-        notes += (f"parametrization {kind}: not known for {names}{more}, which stays standard",)
+        notes += (f"parametrization {kind}: not known for {some(unknown)}, which stays standard",)
 
     def change(parameter: Parameter) -> Parameter:
         return found[parameter.path] or parameter

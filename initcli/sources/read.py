@@ -55,7 +55,7 @@ def parse(text: str, file: str = "<text>") -> Document:
 
 
 def _read_file(source: str) -> Document:
-    """The document of one file, without what it extends."""
+    """The document of one file, not joined with the one it extends."""
     if source == "-" and sys.stdin is None:
         raise unreadable("<stdin>", "standard input is closed", "name a file in place of -")
     with nullcontext(sys.stdin.buffer) if source == "-" else _opened(source) as stream:
@@ -94,7 +94,7 @@ def _opened(file: str) -> IO[bytes]:
         advice = "`summary` and `hist` show the weights in a directory"
         raise unreadable(file, "this is a directory, not a file", advice)
     if file.endswith(".py") and os.path.isfile(file):  # noqa: PTH113
-        advice = f"name what makes the model in it, such as {printable(file)}:{_defined(file)}"
+        advice = f"name the object in it that makes the model: {printable(file)}:{_defined(file)}"
         raise unreadable(file, "this is Python code", advice)
     with system_errors(file):
         try:
@@ -109,7 +109,7 @@ def _opened(file: str) -> IO[bytes]:
 
 
 def _defined(file: str) -> str:
-    """The last class, or else function, of a Python file, which is not run."""
+    """The name of the last class, or else function, of a Python file, which is not run."""
     with system_errors(file), FilePath(file).open("rb") as stream:
         text = stream.read(_MAX_CODE).decode(errors="replace")
     found = (re.findall(rf"^{word} ([^\W\d_]\w*)", text, re.MULTILINE) for word in ("class", "def"))

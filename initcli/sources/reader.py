@@ -1,4 +1,4 @@
-"""What a reader is, and what it reads from."""
+"""The base class of readers of models, and the sources that they read."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Reader:
-    """A format that a model is read from.
+    """A format of models.
 
-    A reader is one class in a file of its own in ``sources/readers``, and nothing else needs to be
-    told. What no reader recognizes is read as a spec.
+    A reader is one class in its own file in ``sources/readers``; nothing else registers it. A
+    source that no reader recognizes is read as a spec.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """File name suffixes of the format, used to suggest a file where one does not exist."""
+    """File name suffixes of the format, for remedies if a file does not exist."""
 
     def recognizes(self, source: Source) -> bool:
-        """Whether the source has this format, by ``source.head`` or, of a text, ``source.data``."""
+        """Whether the source has this format, by ``source.head`` or ``source.data``."""
         raise NotImplementedError
 
     def read(self, source: Source) -> Document:
-        """The spec that says what the source says.
+        """The spec that is equivalent to the source.
 
         Raises:
             InvalidSpec: the source is damaged, or exceeds a limit.
@@ -45,7 +45,7 @@ class Reader:
 
 
 class Source:
-    """An open file or standard input. Reading executes nothing that it contains."""
+    """An open file or standard input. Reading executes none of its content."""
 
     def __init__(self, name: str, stream: IO[bytes]) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class Source:
 
     @classmethod
     def of_text(cls, text: str, name: str) -> Source:
-        """A source whose text is known already.
+        """A source with a given text.
 
         Raises:
             InvalidSpec: it has half of a surrogate pair, which is no character.
@@ -143,7 +143,7 @@ class Source:
     def without_model(self) -> InvalidSpec:
         """The error for weights alone, where a model is needed."""
         advice = "name a spec or a Keras model; `summary`, `hist` and `check` read weights alone"
-        return self.refused("this has weights, but no model, which is needed here", advice)
+        return self.refused("this file has weights, but no model, which is needed here", advice)
 
 
 def unreadable(name: str, message: str, remedy: str = "") -> InvalidSpec:

@@ -1,6 +1,6 @@
-"""Sources of weights: those that a file stores, or a model whose values are sampled.
+"""Sources of weights: files of stored values, and models whose values are sampled.
 
-Stored values of a folder are held against a ``config.json`` beside them.
+Stored values in a folder with a ``config.json`` are compared with it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def subject(source: str, *, sample: bool = False, **options: Any) -> Subject:
 def _beside_configuration(
     source: str, stored: Checkpoint, sample: bool, options: dict[str, Any]
 ) -> Subject:
-    """The tensors of a folder that also has a ``config.json``, held to it where it is understood.
+    """The tensors of a folder with a ``config.json``, as those of its model if that is known.
 
     ``sample`` is whether to leave the tensors out.
     """
@@ -68,7 +68,7 @@ def _beside_configuration(
 
 
 def _alone(stored: Checkpoint, reason: str) -> Checkpoint:
-    note = printable(f"{reason}: the tensors are not held against config.json")
+    note = printable(f"{reason}: the tensors are not compared with config.json")
     return msgspec.structs.replace(stored, notes=(*stored.notes, note))
 
 

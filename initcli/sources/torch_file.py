@@ -60,9 +60,9 @@ def torch_file(model: Subject, only: frozenset[str]) -> list[Entry]:
 
 
 def flattened_images(model: Subject) -> dict[str, Size]:
-    """The shape, with the channels last, of the image whose flattened entries each Dense takes.
+    """The shapes, channels last, of the images that a Flatten before a Dense layer flattens.
 
-    Layers are given by name; those are left out for which PyTorch flattens in the same order.
+    Keys are names of Dense layers. Those with the same order of entries in PyTorch are left out.
     """
     return dict(_flattened(model.network)) if isinstance(model, Model) else {}
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from initcli.documents.document import Document, Node, Origin
-from initcli.errors import Path, few, printable, quoted
+from initcli.documents.document import Document, Origin
+from initcli.errors import Path, printable, quoted, some
 from initcli.model import Model, leaves
 from initcli.parameter import Parameter
 from initcli.sources.overrides import (
@@ -34,7 +34,7 @@ _MAX_STEPS = 100
 
 
 class Variation(NamedTuple):
-    """A change of a document: what it is called, and the function that makes it.
+    """A change of a document: its label, and the function that makes it.
 
     The function takes the document and its initializers before any variation.
     """
@@ -59,7 +59,7 @@ class Initializers(NamedTuple):
         """What no variation of kernels changes, as a note."""
         if not self.kept:
             return ()
-        return (f"--kernel-initializer does not change {few(self.kept)}",)
+        return (f"--kernel-initializer does not change {some(self.kept)}",)
 
 
 def initializers_of(model: Model) -> Initializers:
@@ -177,13 +177,13 @@ def _with_activation(document: Document, _: Any, given: Given, value: Origin) ->
 
 
 def _layers(document: Document) -> list[Any]:
-    """The entries of the layers; none if they are wrong, which is reported when it is built."""
+    """The entries of the layers; none if they are invalid, which building reports."""
     layers = document.data.get("layers") if isinstance(document.data, Mapping) else None
     return layers if isinstance(layers, list) else []
 
 
 def _listed(given: Given, start: int) -> list[Origin]:
-    """The items of a list that is written without its brackets, as those of YAML."""
+    """The items of a YAML list that is written without its brackets."""
     document = parsed(given, f"[{given.text[start:]}]", start - 1)
     if not document.data:
         raise BadOverride(given, "this lists no values", "separate them with commas")
@@ -212,15 +212,11 @@ def _range(given: Given, start: int) -> list[Origin]:
     rounded = [float(f"{number:.6g}") for number in numbers]
     if all(number.is_integer() for number in rounded) and max(map(abs, rounded)) < 1e6:
         rounded = list(map(int, rounded))
-    node = Node(start, len(given.text))
-    return [
-        Origin(Document(given.option, given.text, number, lambda: {(): node}), ())
-        for number in rounded
-    ]
+    return [given.origin(number, start) for number in rounded]
 
 
 def _label(value: Origin) -> str:
-    """The value as a table names it: a name alone, or with its arguments in parentheses."""
+    """The label of a value: its name, with its arguments in parentheses."""
     data = value_at(value.document.data, value.path)
     if isinstance(data, Mapping) and "type" in data:
         arguments = (f"{key}={each}" for key, each in data.items() if key != "type")

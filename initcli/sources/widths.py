@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from initcli.documents.document import Document, Node, Origin
+from initcli.documents.document import Document, Origin
 from initcli.errors import Path, did_you_mean, quoted
 from initcli.layers import Layer
 from initcli.layers.base import output_shapes
@@ -34,13 +34,13 @@ LARGEST_FACTOR = 1_000
 """Largest factor, and the inverse of the smallest."""
 _FACTOR = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|[0-9]{1,9}/[1-9][0-9]{0,8}")
 _TRIED = 2
-"""The factor that is tried."""
+"""The factor that trials scale sizes by."""
 _WHOLE = ("heads", "n_head", "groups")
-"""Ends of arguments that count what divides a size, and are not rounded."""
+"""Ends of the names of arguments that divide a size, and must stay whole."""
 
 
 def factors(texts: Iterable[str]) -> list[tuple[Given, Fraction]]:
-    """The factors of texts ``0.5,1,2``, each with the text that it stands in, the smallest first.
+    """The factors in texts such as ``0.5,1,2`` with their texts, the smallest first.
 
     Raises:
         BadOverride: a text holds something else, or there are fewer than two factors.
@@ -107,7 +107,6 @@ def scaled(
 
         document = with_parts(document)
     values: dict[Path, Origin] = {}
-    node = Node(0, len(given.text))
     for size in sizes:
         if size.why:
             continue
@@ -124,25 +123,21 @@ def scaled(
             path = path[:-1]
             before = values[path].document.data if path in values else []
             value = [*before, value]
-        data = Document(given.option, given.text, value, lambda: {(): node})
-        values[path] = Origin(data, ())
+        values[path] = given.origin(value)
     if document.data.get("parametrization", "standard") != "standard":
         # The base model stays the same.
         base = document.data.get("base_width", 1.0)
         if isinstance(base, int | float) and not isinstance(base, bool):
-            data = Document(given.option, given.text, float(base / factor), lambda: {(): node})
-            values[("base_width",)] = Origin(data, ())
+            values[("base_width",)] = given.origin(float(base / factor))
     return replaced(document, values)
 
 
 def with_scale(document: Document, scale: Sequence[str]) -> Document:
-    """The spec with the names of what is scaled, of which its base model has other sizes too."""
+    """The spec with the names of the sizes that are scaled, for its base model."""
     if not scale or document.dialect != "initcli":
         return document
-    text = ",".join(scale)
-    node = Node(0, len(text))
-    data = Document("--scale", text, list(scale), lambda: {(): node})
-    return replaced(document, {("scale",): Origin(data, ())})
+    given = Given("--scale", ",".join(scale))
+    return replaced(document, {("scale",): given.origin(list(scale))})
 
 
 def is_rounded(sizes: Iterable[HiddenSize], factor: Fraction) -> bool:
@@ -174,7 +169,7 @@ class _Widening:
         self.patterns = patterns
         self.sizes: dict[Path, HiddenSize] = {}
         self.following: dict[Path, HiddenSize] = {}
-        """Shapes that networks within the model declare for what flows in."""
+        """Shapes of inputs that networks within the model declare."""
         self.used: set[str] = set()
         self.unused: set[str] = set()
         self.free: set[Path] = set()
@@ -224,7 +219,7 @@ class _Widening:
     def _input(
         self, network: Network, layer: Layer, name: str, prefix: str, given: _Flowing
     ) -> None:
-        """Let the shape that an inner network declares follow what flows in."""
+        """Scale the input shape that an inner network declares with its input."""
         place = self.places.get(name)
         if place is None and isinstance(network, Sequential):
             outer = self.places.get(prefix.removesuffix("/"))
@@ -323,7 +318,7 @@ class _Widening:
         by: frozenset[Path],
         options: Mapping[str, bool],
     ) -> None:
-        """Fix what makes a wider layer fail: its own sizes, or those behind its inputs."""
+        """Fix the sizes that make a wider layer fail: its own, or those of its inputs."""
         why = f"it meets a fixed size in {type(layer).__name__}"
         if keys and self._wide(layer, (), inputs, options) is not None:
             self._fix(keys, why)
@@ -338,7 +333,7 @@ class _Widening:
         inputs: Sequence[_Flowing],
         by: frozenset[Path],
     ) -> None:
-        """Fix what flows into calls of one layer whose weights would come to differ in shape."""
+        """Fix the sizes of inputs of a layer if its calls would need weights of several shapes."""
         wider = _widened(layer, keys.values())
         shapes = [p.shape for p in wider.parameters(*(each.wide for each in inputs))]
         own = [p.shape for p in layer.parameters(*(each.own for each in inputs))]

@@ -1,6 +1,6 @@
 """What a weight costs to draw and to measure, beside a bare fill with nothing measured.
 
-The whole command is timed, its start included; the yardstick is NumPy's ``Generator`` filling
+The whole command is timed, its start included; the baseline is NumPy's ``Generator`` filling
 buffers on all cores, in a process that has started already.
 """
 
@@ -44,11 +44,11 @@ def fill(weights: int, chunk: Fill) -> None:
 
 
 @pytest.mark.parametrize(
-    ("initializer", "yardstick"),
+    ("initializer", "baseline"),
     [("random_normal", normals), ("random_uniform", uniforms), ("truncated_normal", normals)],
 )
 def test_a_billion_weights(
-    benchmark: Any, tmp_path: Path, initializer: str, yardstick: Fill
+    benchmark: Any, tmp_path: Path, initializer: str, baseline: Fill
 ) -> None:
     side = 8192 if benchmark.enabled else 1024
     layer = {"type": "Dense", "units": side, "kernel_initializer": initializer, "use_bias": False}
@@ -56,7 +56,7 @@ def test_a_billion_weights(
     blocks = [{"repeat": 15, "layers": [layer]}]
     spec.write_text(json.dumps({"input_shape": [side], "layers": blocks}))
     command = python("-m", "initcli", "summary", spec, "--format", "json")
-    printed = beside(benchmark, lambda: fill(15 * side**2, yardstick), command, 3)
+    printed = beside(benchmark, lambda: fill(15 * side**2, baseline), command, 3)
     assert json.loads(printed)["totals"]["params"] == 15 * side**2
 
 

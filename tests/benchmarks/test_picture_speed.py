@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import initcli
-from initcli.render.plots import Style, TensorPicture, tensor_picture
+from initcli.render.plots import Style, tensor_picture
+from initcli.render.tensor_axes import TensorPicture
 from support.beside import beside, python
 from support.paths import ROOT
 

@@ -1,6 +1,6 @@
 """How long it takes to measure stored weights, beside what safetensors and NumPy take.
 
-The yardstick loads each tensor and takes mean, standard deviation, least and greatest value alone;
+The baseline loads each tensor and takes mean, standard deviation, least and greatest value alone;
 of 16 bits it must make 32 first. The ratio of initcli includes a histogram and the counts of zeros,
 NaNs and infinities.
 """

@@ -35,15 +35,10 @@ def codes(report: Report) -> list[str]:
 
 
 @pytest.mark.parametrize("rule", CHECKS, ids=lambda rule: rule.code)
-def test_a_check_reports_one_of_its_specs_and_not_the_other(
+def test_a_check_reports_one_of_its_specs_with_what_where_why_and_what_instead_and_not_the_other(
     rule: type[Check], tmp_path: Path
 ) -> None:
-    assert rule.code in codes(check(of_example(rule, rule.example("Reported"), tmp_path)))
     assert rule.code not in codes(check(of_example(rule, rule.example("Not reported"), tmp_path)))
-
-
-@pytest.mark.parametrize("rule", CHECKS, ids=lambda rule: rule.code)
-def test_a_finding_says_what_where_why_and_what_instead(rule: type[Check], tmp_path: Path) -> None:
     model = of_example(rule, rule.example("Reported"), tmp_path)
     found = next(each for each in check(model).findings if each.code == rule.code)
     text = rule.example("Reported").splitlines()
@@ -171,7 +166,7 @@ def test_a_kernel_of_zeros_is_found(zeros: Any, activation: str, severity: str) 
 
 
 @pytest.mark.parametrize(
-    ("blocks", "how"), [(10, "measured"), (10, "predicted"), (50, "predicted")]
+    ("blocks", "how"), [(10, "measured"), (10, "predicted"), (25, "predicted")]
 )
 def test_residual_blocks_of_he_without_normalization_grow(blocks: int, how: Any) -> None:
     spec = f"""

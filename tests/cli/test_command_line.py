@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import initcli
 from initcli.cli.app import app
-from initcli.render.plots import DISTRIBUTION, DRAWN
+from initcli.render.tensor_axes import DISTRIBUTION, DRAWN
 from support.paths import SAMPLES, TOUR
 from support.running import run, start
 
@@ -276,20 +276,12 @@ def test_bins_change_the_picture(tmp_path: Path) -> None:
     assert len(set(pictures)) == 3
 
 
-def test_a_hundred_layers_get_several_overview_pages(tmp_path: Path) -> None:
-    spec = tmp_path / "deep.yaml"
-    layers = "".join("  - {type: Dense, units: 4}\n" for _ in range(20))
-    spec.write_text(f"input_shape: [4]\nlayers:\n{layers}")
-    shown = run("hist", spec, "--out", tmp_path / "out", "--all", "--filter", "*/kernel")
-    assert [Path(file).name for file in shown.stdout.splitlines()[-2:]] == [
-        "dense_19.kernel.png",
-        "overview.png",
-    ]
-    kernel = "kernel_initializer: {type: RandomNormal}, bias_initializer: random_normal"
-    layers = "".join(f"  - {{type: Dense, units: 4, {kernel}}}\n" for _ in range(20))
-    spec.write_text(f"input_shape: [4]\nlayers:\n{layers}")
-    shown = run("hist", spec, "--out", tmp_path / "out", "--all")
-    assert [Path(file).name for file in shown.stdout.splitlines()[-2:]] == [
+def test_many_tensors_get_several_overview_pages(tmp_path: Path) -> None:
+    layer = "{type: Dense, units: 4, bias_initializer: random_normal}"
+    spec = f"{{input_shape: [4], layers: [{{repeat: 13, layers: [{layer}]}}]}}"
+    shown = run("hist", "-", "--out", tmp_path, "--all", "--dpi", "30", text=spec)
+    assert [Path(file).name for file in shown.stdout.splitlines()[-3:]] == [
+        "block_12.dense.bias.png",
         "overview.png",
         "overview_2.png",
     ]
@@ -516,7 +508,8 @@ def test_the_overview_of_many_tensors_in_one_layer_stays_narrow(tmp_path: Path) 
 
 
 def test_nothing_of_a_small_picture_is_cut_off_at_its_end() -> None:
-    from initcli.render.plots import Style, TensorPicture, tensor_cell
+    from initcli.render.plots import Style, tensor_cell
+    from initcli.render.tensor_axes import TensorPicture
 
     for stddev in (1e-6, 1.0, 1e20):
         kernel = {"type": "RandomNormal", "stddev": stddev}
@@ -603,14 +596,29 @@ def test_hist_shows_some_entries_too(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------ progress
 
 
-def in_terminal(*arguments: str | Path, piped: bool) -> tuple[str, str]:
-    """What a command that runs for some seconds writes to a terminal, and into a pipe."""
+IMPATIENT = """
+from initcli.__main__ import main
+from initcli.render import progress
+
+progress.PATIENCE = 0.05
+main()
+"""
+
+
+def in_terminal(*arguments: str | Path, piped: bool, impatient: bool = False) -> tuple[str, str]:
+    """What a command writes to a terminal, and into a pipe.
+
+    If it is impatient, work takes long after a twentieth of a second.
+    """
     import pty
 
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     stdout = subprocess.PIPE if piped else slave
-    with start(*arguments, stdout=stdout, stderr=slave, env=environment) as process:
+    program = ("-c", IMPATIENT) if impatient else ("-m", "initcli")
+    with start(
+        *arguments, program=program, stdout=stdout, stderr=slave, env=environment
+    ) as process:
         os.close(slave)
         seen = bytearray()
         with contextlib.suppress(OSError):  # the end of a terminal, on Linux
@@ -627,13 +635,13 @@ def test_long_work_shows_a_bar_on_the_terminal_and_nothing_of_it_in_the_pipe(
     tmp_path: Path,
 ) -> None:
     spec = tmp_path / "large.yaml"
-    layer = "{type: Dense, units: 20000, use_bias: false, kernel_initializer: he_normal}"
-    # No compiled kernel draws float16, so that it takes seconds on every machine.
-    spec.write_text(f"input_shape: [20000]\ndtype: float16\nlayers: [{layer}]\n")
-    seen, output = in_terminal("summary", spec, "--format", "json", "--jobs", "1", piped=True)
-    assert "of 400M weights" in seen
+    layer = "{type: Dense, units: 4000, use_bias: false, kernel_initializer: he_normal}"
+    spec.write_text(f"input_shape: [4000]\nlayers: [{layer}]\n")
+    command = ("summary", spec, "--format", "json", "--jobs", "1")
+    seen, output = in_terminal(*command, piped=True, impatient=True)
+    assert "of 16M weights" in seen
     assert "/s" in seen
-    assert json.loads(output)["totals"]["params"] == 400_000_000
+    assert json.loads(output)["totals"]["params"] == 16_000_000
     quick, output = in_terminal("summary", TOUR, "--format", "json", piped=True)
     assert quick == ""
     assert json.loads(output)
@@ -642,11 +650,9 @@ def test_long_work_shows_a_bar_on_the_terminal_and_nothing_of_it_in_the_pipe(
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals for this")
 def test_paths_are_whole_lines_between_the_bar_s(tmp_path: Path) -> None:
     spec = tmp_path / "many.yaml"
-    spec.write_text(
-        "input_shape: [4]\nlayers: [{repeat: 150, layers: [{type: Dense, units: 4}]}]\n"
-    )
-    seen, _ = in_terminal("hist", spec, "--out", tmp_path / "out", piped=False)
-    assert "of 300 pictures" in seen
+    spec.write_text("input_shape: [4]\nlayers: [{repeat: 10, layers: [{type: Dense, units: 4}]}]\n")
+    seen, _ = in_terminal("hist", spec, "--out", tmp_path / "out", piped=False, impatient=True)
+    assert "of 20 pictures" in seen
     paths = [line for line in re.split(r"[\r\n]+|\x1b\[[0-9;?]*[A-Za-z]", seen) if ".png" in line]
     assert all(re.fullmatch(re.escape(str(tmp_path)) + r"/out/\S+\.png", path) for path in paths)
     assert len(paths) == len(list((tmp_path / "out").iterdir()))

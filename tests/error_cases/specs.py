@@ -275,5 +275,3 @@ def of_functions() -> Iterator[Case]:
         yield Case(f"a function that takes {title}", command, {"spec.yaml": given, "own.py": code})
     declared = "def mine(shape):\n    return 0\nmine.distribution = 'he_unifrom'\n"
     yield Case("a distribution that is none", command, {"spec.yaml": spec, "own.py": declared})
-    renamed = declared.replace(".distribution", ".law")
-    yield Case("a distribution called law", command, {"spec.yaml": spec, "own.py": renamed})

@@ -200,22 +200,18 @@ def of_others() -> Iterator[Damaged]:
     yield named("ONNX with long numbers", onnx(two, b"\x10\x06", field(5, b"\xff" * 11 + b"\x01")))
     outside = field(1, b"location") + field(2, b"../x")
     yield named("ONNX with data elsewhere", onnx(two, f32, field(13, outside)))
+    empty = field(5, b"\x08\x00" + f32)
+    yield named("ONNX with a name twice", b"\x08\x08" + field(2, b"x") + field(7, empty * 2))
     named = partial(lambda title, content: (title, "a.msgpack", content))
     yield named("msgpack without its end", real("flax.msgpack")[:-40])
     yield named("msgpack and more", b"\x81\xa1a\x01\x01")
     yield named("deep mappings in msgpack", b"\x81\xa1a" * 200)
     yield named("deep lists in msgpack", b"\x81\xa1a" + b"\x91" * 200)
-    yield named("a name twice in msgpack", _twice(real("chunked.msgpack")))
     yield named("msgpack with a number for a name", b"\x82\xa1a\x01\x01\x01")
     short = real("flax.msgpack").replace(b"\x92\x05\x07", b"\x92\x05\x06", 1)
     yield named("an array in msgpack of a wrong size", short)
     part = real("chunked.msgpack").replace(b"\xa10\x05", b"\xa10\x06", 1)
     yield named("parts in msgpack that do not fill", part)
-
-
-def _twice(content: bytes) -> bytes:
-    """A mapping whose only entry stands twice."""
-    return b"\x82" + content[1:] * 2
 
 
 def damaged() -> Iterator[Damaged]:

@@ -262,7 +262,7 @@ def test_a_note_says_where_predictions_leave_masks_out_of_account() -> None:
         {"type": "GlobalAveragePooling1D"},
         {"type": "BatchNormalization"},
     )
-    layers = "'lstm', 'global_average_pooling1d'"
+    layers = "'lstm' and 'global_average_pooling1d'"
     predicted = predict_signal(initcli.parse(json.dumps(spec)))
     assert predicted.notes == (NOTE + layers,)
     share = f"{1 - sum(KEPT) / (12 * len(KEPT)):.2g}"

@@ -169,7 +169,7 @@ def test_a_kernel_is_scaled_whatever_its_argument_is_called(tmp_path: Path) -> N
 
 def test_check_says_of_which_kernels_it_knows_no_scale() -> None:
     report = initcli.check(model(*[swiglu()] * 12, {"type": "Dense", "units": 4}))
-    said = "the scale that the kernels of l0, l1, l2 and 5 more need is not known"
+    said = "the scale that the kernels of l0, l1, l2, l3, l4 and 3 more need is not known"
     assert said in report.notes
 
 

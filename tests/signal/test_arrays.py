@@ -11,7 +11,8 @@ from autograd import grad
 
 from initcli.activations import Softmax
 from initcli.signal import arrays
-from initcli.signal.arrays import Window, attend, correlate, largest, spread
+from initcli.signal.arrays import attend
+from initcli.signal.sliding import Window, correlate, largest, spread
 from initcli.types import Array
 
 WINDOWS = [
@@ -91,7 +92,7 @@ def test_the_first_largest_entry_of_a_window_gets_the_gradient(
 def test_attention_by_heads(
     block: int, seen: str | None, drops_hidden: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "_BLOCK", block)
+    monkeypatch.setattr(arrays, "BLOCK", block)
     query, key, value = normal(2, 3, 5, 4), normal(2, 3, 6, 4), normal(2, 3, 6, 7)
     visible: Any = None
     if seen == "causal":

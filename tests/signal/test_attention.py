@@ -16,8 +16,8 @@ import initcli
 from initcli.layers.flow import Flow
 from initcli.signal import arrays
 from initcli.signal.attending import measured_attention, predicted_attention
-from initcli.signal.field import NODES
 from initcli.signal.figures import AttentionSignal
+from initcli.signal.hermite import NODES
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.program import program
 from initcli.signal.rules.base import Attended
@@ -146,6 +146,19 @@ def test_what_theory_does_not_cover_is_measured_alone() -> None:
     assert found.predicted is None
     assert found.entropy is not None
     assert 0 < found.entropy.median < 1
+
+
+def test_scores_are_of_kernels_times_their_multipliers() -> None:
+    layer = {"type": "MultiHeadAttention", "num_heads": 4, "key_dim": 16, "inputs": ["a", "a"]}
+    spec = {"layers": [{"type": "Input", "name": "a", "shape": [16, 64]}, layer]}
+    plain, scaled = (
+        measure_signal(initcli.parse(json.dumps({**spec, **more})), batch=4, draws=1).attention[0]
+        for more in ({}, {"parametrization": "ntk"})
+    )
+    # Glorot's kernels, and standard normal ones times 1/√64, have one size here.
+    assert plain.logit_std is not None
+    assert scaled.logit_std is not None
+    assert scaled.logit_std.median == pytest.approx(plain.logit_std.median, rel=0.1)
 
 
 def test_many_scores_are_sampled_evenly() -> None:

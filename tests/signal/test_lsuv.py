@@ -75,6 +75,14 @@ def test_a_deep_stack_of_orthogonal_convolutions_keeps_its_size() -> None:
     assert all(0.3 < std < 0.8 for std in stds["scaled"])
 
 
+def test_sums_of_kernels_with_multipliers_have_variance_1() -> None:
+    layers = [{"type": "Dense", "units": 32}, {"type": "Dense", "units": 8}]
+    spec = {"input_shape": [64], "layers": layers, "parametrization": "ntk"}
+    signal = initcli.measure_signal(lsuv(parsed(spec), batch=64), batch=64, draws=1, theory=False)
+    stds = [layer.output.std.median for layer in signal.layers if layer.output]
+    assert stds == pytest.approx([1, 1], abs=0.01)
+
+
 def test_export_scales_what_it_draws(tmp_path: Path) -> None:
     spec = tmp_path / "deep.json"
     spec.write_text(json.dumps(DEEP))

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import initcli
+from initcli.layers.experts import MixtureOfExperts
+from initcli.layers.flow import Flow
+from initcli.signal import arrays
 from initcli.signal.figures import RouterSignal
 from initcli.signal.measured import measure_signal, predict_signal
-from initcli.signal.program import program
 from initcli.signal.routing import measured_routing
 from support.running import run
 
@@ -36,23 +38,20 @@ def router(signal: initcli.Signal) -> RouterSignal:
 
 
 def test_loads_are_the_shares_of_the_tokens() -> None:
-    (step,) = (
-        step
-        for step in program(model(MIXTURE, shape=(3, 8)), 2).steps
-        if step.layer.type_name == "MixtureOfExperts"
-    )
+    layer = MixtureOfExperts(num_experts=8, top_k=2, units=16)
     # Four tokens take experts 0 and 1, and two take 2 and 3.
     x = np.zeros((2, 3, 8), np.float32)
     x.reshape(6, 8)[:4, 0] = x.reshape(6, 8)[4:, 1] = 1.0
     kernel = np.zeros((8, 8), np.float32)
     kernel[0, :2] = kernel[1, 2:4] = 1.0
-    found = measured_routing(step, {"router": kernel}, x)
+    found = measured_routing(layer, Flow(xp=arrays, weights={"router": kernel}), x)
     assert found is not None
     shares = np.array([1 / 3, 1 / 3, 1 / 6, 1 / 6])
     assert found.busiest == pytest.approx(8 / 3)
     assert found.entropy == pytest.approx(-float(shares @ np.log(shares)) / math.log(8))
     with np.errstate(all="ignore"):
-        assert measured_routing(step, {"router": kernel + np.float32(math.inf)}, x) is None
+        infinite = Flow(xp=arrays, weights={"router": kernel + np.float32(math.inf)})
+        assert measured_routing(layer, infinite, x) is None
 
 
 def test_one_expert_has_all_tokens() -> None:

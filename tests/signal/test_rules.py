@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+import initcli
 from initcli.layers.base import Layer
-from initcli.signal.field import Field, standard
-from initcli.signal.rules.base import (
-    Context,
-    EntrywiseRule,
-    Expected,
-    Gradient,
-    NoTheory,
-    affine,
-)
+from initcli.signal.field import Field
+from initcli.signal.initial_fields import standard
+from initcli.signal.measured import measure_signal, predict_signal
+from initcli.signal.rules.base import Context, EntrywiseRule, Expected, Gradient, NoTheory, affine
 from initcli.signal.rules.layout import predicted
 from initcli.types import Array
 
@@ -76,3 +73,25 @@ def test_a_rule_is_one_class_and_holds_for_derived_layers() -> None:
 def test_a_layer_without_a_rule_is_not_known() -> None:
     with pytest.raises(NoTheory):
         predicted(Unknown(), CONTEXT, standard((), 8))
+
+
+@pytest.mark.parametrize(
+    ("layers", "types"),
+    [
+        ([{"type": "Highway"}, {"type": "Dense", "units": 4}, {"type": "Highway"}], "Highway"),
+        (
+            [{"type": "Highway"}, {"type": "MaxoutDense", "output_dim": 4, "features": 2}],
+            "Highway and MaxoutDense",
+        ),
+        ([{"type": "Identity"}, {"type": "Dense", "units": 4}], None),
+    ],
+)
+def test_a_note_lists_the_types_without_a_rule(
+    layers: list[dict[str, Any]], types: str | None
+) -> None:
+    model = initcli.parse(json.dumps({"input_shape": [8], "layers": layers}))
+    note = f"theory has no rule for {types}: predictions "
+    predicted, measured = ("end there", "continue from its measured output")
+    assert predict_signal(model).notes == ((note + predicted,) if types else ())
+    assert measure_signal(model, batch=4, draws=1).notes == ((note + measured,) if types else ())
+    assert measure_signal(model, batch=4, draws=1, theory=False).notes == ()

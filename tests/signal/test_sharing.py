@@ -11,8 +11,9 @@ import pytest
 import initcli
 from initcli.checks.evidence import Evidence
 from initcli.signal import sharing, typical
-from initcli.signal.field import standard, with_neighbors
+from initcli.signal.field import with_neighbors
 from initcli.signal.figures import Signal
+from initcli.signal.initial_fields import standard
 from support.paths import SAMPLES, facts
 
 MODELS = (
@@ -51,9 +52,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     worked: list[str] = []
     plain = typical.made
 
-    def made(layer: Any, *arguments: Any, **options: Any) -> typical.Made:
-        worked.append(layer.type_name)
-        return plain(layer, *arguments, **options)
+    def made(call: typical.Call) -> typical.Made:
+        worked.append(call.layer.type_name)
+        return plain(call)
 
     monkeypatch.setattr(sharing, "made", made)
     return worked

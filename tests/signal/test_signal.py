@@ -21,8 +21,8 @@ from initcli.errors import NoSuchTensor, SignalError
 from initcli.layers.pooling import AveragePooling1D, MaxPooling1D
 from initcli.limits import from_options, limited
 from initcli.signal.cost import cost
-from initcli.signal.field import standard
 from initcli.signal.figures import LayerSignal, Signal
+from initcli.signal.initial_fields import standard
 from initcli.signal.measured import measure_signal, predict_signal
 from initcli.signal.planning import NotAfforded, TooSlow, planned
 from initcli.signal.program import program
@@ -447,7 +447,7 @@ def test_other_mistakes_of_the_command_line(tmp_path: Path) -> None:
     for arguments, message in (
         (["--input", tmp_path / "absent.npy"], "there is no such file"),
         (["--input", tmp_path / "x.npz"], "cannot be read as NumPy's arrays"),
-        (["--theory", "--input", "x.npy"], "nothing is sampled that --input could change"),
+        (["--theory", "--input", "x.npy"], "nothing is sampled, so --input has no effect"),
         (["--out", "x.gif"], "the file's name must end in .png, .svg or .pdf"),
         (["--batch", "0"], "0 is not in the range"),
         (["--draws", "0"], "0 is not in the range"),

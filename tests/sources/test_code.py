@@ -232,6 +232,7 @@ def written(torch: Any) -> dict[str, Callable[[Any], object]]:
         "cube": lambda w: w.normal_().pow_(3),
         "doubled": lambda w: w.add_(w.normal_()),
         "noise": lambda w: w.normal_(0.5, 0.3).add_(torch.randn(w.shape), alpha=0.1),
+        "a quotient": lambda w: w.copy_(torch.full_like(w, 2.0) / w.uniform_(1.0, 3.0)),
         "a difference": lambda w: w.normal_(2.0, 0.3).sub_(torch.randn(w.shape) / 4),
         "halves of complex": lambda w: w.copy_(
             torch.view_as_real(
@@ -268,7 +269,7 @@ WAYS = (
     "joined logs", "far bounds", "every other row", "every other column", "by rows", "by columns",
     "by a mask", "copied rows", "as an output", "torch.normal", "normal of tensors",
     "a distribution", "exponential", "log-normal in place", "laplace", "logistic", "cube",
-    "doubled", "noise", "a difference", "halves of complex", "numbers brought",
+    "doubled", "noise", "a quotient", "a difference", "halves of complex", "numbers brought",
 )  # fmt: skip
 
 
@@ -354,6 +355,8 @@ def test_what_is_random_and_has_no_distribution_here_is_written(
             "parts": (lambda one: one[:2] + one[2:])(x(4)),
             "uniform": torch.rand(4) + torch.rand(4),
             "eye": torch.eye(4) + x(4, 4),
+            "copies": x(1, 4) * torch.ones(3, 4),
+            "rounded": torch.div(x(4), 2, rounding_mode="floor"),
         }.items():
             module.register_buffer(name, tensor)
         return module
@@ -362,7 +365,7 @@ def test_what_is_random_and_has_no_distribution_here_is_written(
     holder.build = build  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "holder", holder)
     initializers = [each.initializer for each in initcli.load("holder:build").parameters]
-    names = ("bernoulli", "geometric", "cauchy", "random", "randint", *("add",) * 4)
+    names = ("bernoulli", "geometric", "cauchy", "random", "randint", *("add",) * 4, "mul", "div")
     assert initializers == [Unknown(operation=name) for name in names]
 
 

@@ -286,11 +286,6 @@ def test_the_line_of_an_error_in_a_class_is_that_of_the_file(tmp_path: Path) -> 
         initcli.draw(partial.parameters[0])
 
 
-def test_a_function_that_declares_a_law_is_told_the_new_name(tmp_path: Path) -> None:
-    with pytest.raises(CustomFunctionError, match="now called `distribution`"):
-        load(tmp_path, "def mine(shape): return np.ones(shape)\nmine.law = 'ones'\n")
-
-
 def test_a_sequence_of_unequal_lengths_is_no_array(tmp_path: Path) -> None:
     model = load(tmp_path, "def mine(shape):\n    return [[1, 2], [3]]\n")
     with pytest.raises(CustomFunctionError, match=r"own\.py:2: .* raised ValueError: "):

@@ -310,7 +310,7 @@ MISTAKES = [
     pytest.param(
         ["{repeat: 2, layers: []}"],
         errors.InvalidValue,
-        "a block needs `layers`, a list of what it repeats",
+        "a block needs `layers`, a list",
         "",
         id="an empty block",
     ),
@@ -324,7 +324,7 @@ MISTAKES = [
     pytest.param(
         ["{repeat: 2, layers: [{type: Input, shape: [3]}]}"],
         errors.InvalidValue,
-        "an Input cannot stand in a block",
+        "a block cannot have an Input",
         "",
         id="an Input in a block",
     ),

@@ -154,7 +154,7 @@ def test_an_error_in_text_within_stands_at_its_line() -> None:
 def test_a_graph_model_is_one_error(within: dict[str, Any]) -> None:
     nodes = [{"name": "dense/kernel", "op": "Const"}] * 30
     data = {**within, "modelTopology": {"node": nodes, "library": {}, "versions": {}}}
-    with pytest.raises(initcli.InvalidSpec, match="a TensorFlow graph has operations") as caught:
+    with pytest.raises(initcli.InvalidSpec, match="a TensorFlow graph has no layers") as caught:
         initcli.parse(json.dumps({**data, "weightsManifest": []}))
     assert len(caught.value.errors) == 1
 
@@ -226,7 +226,7 @@ def test_a_number_freezes_as_a_boolean_does() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x80\x04\x95\x10\x00\x00\x00\xff\xfe", "this has weights, but no model"),
+        (b"\x80\x04\x95\x10\x00\x00\x00\xff\xfe", "this file has weights, but no model"),
         (b"\x20\x00\x00\x00TFL3\x14\xff", "this is a binary file, and a spec is text"),
         ("layers: []".encode("utf-16"), "line 1 is not UTF-8"),
     ],

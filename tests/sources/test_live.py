@@ -76,7 +76,7 @@ def test_arrays_in_mappings_are_measured_where_they_lie(tmp_path: Path) -> None:
 
 def test_what_holds_no_arrays_is_refused() -> None:
     for value in (3, {}, {"a": {"b": 1}}, None, "model.yaml"):
-        with pytest.raises(initcli.InitcliError, match="holds no arrays"):
+        with pytest.raises(initcli.InitcliError, match="has no arrays"):
             initcli.of(value)
 
 

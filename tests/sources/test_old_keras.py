@@ -291,7 +291,7 @@ def test_a_version_may_stand_around_the_model() -> None:
 def test_a_file_without_a_version_says_what_is_assumed() -> None:
     late = initcli.parse(sequential(None, GRU))
     assert late.parameters[-1].shape == (2, 24)
-    said = "the file does not say which Keras wrote it; it is read as one of Keras"
+    said = "the file names no version of Keras; it is read as a file of Keras"
     assert late.notes == (f"{said} 2.15.0",)
     dense = layer("Dense", batch_input_shape=[None, 4], output_dim=3, init="normal")
     first = initcli.parse(sequential(None, dense))

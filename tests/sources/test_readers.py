@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ class Widths(Reader):
     def read(self, source: Source) -> Document:
         first, *rest = map(int, source.text.split()[1:])
         data = {"input_shape": [first], "layers": [{"type": "Dense", "units": n} for n in rest]}
-        return Document(source.name, source.text, data, dict)
+        return Document(source.name, source.text, data, dict, dialect="widths")
 
 from initcli.cli.app import app
 app(sys.argv[1:])
@@ -36,17 +37,19 @@ app(sys.argv[1:])
 
 def test_a_new_reader_is_found_with_no_other_edit(tmp_path: Path) -> None:
     (tmp_path / "net.widths").write_text("widths 3 4 5")
-    (tmp_path / "bad.widths").write_text("widths 3 0")
-    command = [sys.executable, "-c", NEW_READER, "summary", "--theory", "--format", "csv"]
+    (tmp_path / "bad.widths").write_text("widths 3")
+    command = [sys.executable, "-c", NEW_READER, "summary", "--theory", "--format", "json"]
     done = subprocess.run(
         [*command, "net.widths"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "dense_1/kernel" in done.stdout
+    report = json.loads(done.stdout)
+    assert report["model"]["source"] == "widths"
+    assert report["tensors"][2]["path"] == "dense_1/kernel"
     bad = subprocess.run(
         [*command, "bad.widths"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert bad.returncode == 2
-    assert bad.stderr.startswith("bad.widths:1:1: `units` must be")
+    assert bad.stderr == "bad.widths:1:1: `layers` is empty\n  1 | widths 3\n      ^\n"
     missing = subprocess.run(
         [*command, "nett.widths"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -396,7 +396,7 @@ ENTRIES = [
         "{type: Dense, units: 3, name: a/b}",
         "a/b",
         errors.InvalidValue,
-        "the name 'a/b' holds a '/', which separates a layer's name from its tensors'",
+        "the name 'a/b' has a '/', which separates the name of a layer from those of its tensors",
         "",
         id="a name with a slash",
     ),

@@ -192,7 +192,7 @@ def test_ties_prefixes_and_hidden_parts_are_named() -> None:
     notes = read(FILES / "training.ckpt").notes
     assert notes == (
         "the weights are those under 'state_dict'; not shown: 'epoch' and 'optimizer'",
-        "every name began with 'module.', as DataParallel writes them",
+        "the prefix 'module.' of DataParallel is left out of all names",
     )
 
 
@@ -229,7 +229,7 @@ def test_options_of_sampling_are_refused() -> None:
 def test_weights_alone_are_no_model(command: str, name: str) -> None:
     done = run(command, FILES / name)
     assert done.returncode == 2
-    assert "this has weights, but no model" in done.stderr
+    assert "this file has weights, but no model" in done.stderr
 
 
 def test_nothing_of_a_pickle_is_run(tmp_path: Path) -> None:

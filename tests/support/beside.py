@@ -1,7 +1,7 @@
-"""A thing beside its yardstick: both in one run and by turns, since machines are noisy.
+"""Benchmarks beside a baseline: both run in turns, because machines are noisy.
 
-What is reported is the thing's time, and in the name of its row how many times the yardstick's
-that is (medians).
+The report has the time of the benchmark, and in the name of its row the ratio to the median time of
+the baseline.
 """
 
 from __future__ import annotations
@@ -16,26 +16,30 @@ from typing import Any
 
 
 def beside(
-    benchmark: Any, yardstick: Callable[[], Any], thing: Callable[[], Any], rounds: int = 7
+    benchmark: Any, baseline: Callable[[], Any], thing: Callable[[], Any], rounds: int = 7
 ) -> Any:
-    """Measure both by turns, after a first turn that does not count; what the thing returned."""
+    """Measure ``thing`` and ``baseline`` in turns after a warm-up; return the result of ``thing``.
+
+    If benchmarks are disabled, run ``thing`` once, and ``baseline`` not at all.
+    """
+    if not benchmark.enabled:
+        return benchmark.pedantic(thing)
     times: list[float] = []
 
     def setup() -> None:
         begun = perf_counter()
-        yardstick()
+        baseline()
         times.append(perf_counter() - begun)
 
     result = benchmark.pedantic(thing, setup=setup, rounds=rounds, warmup_rounds=1)
-    if benchmark.enabled:
-        ratio = benchmark.stats.stats.median / statistics.median(times[1:])
-        benchmark.extra_info["times_the_yardstick"] = ratio
-        benchmark.stats.name = f"{benchmark.name}: {ratio:.3g} times the yardstick"
+    ratio = benchmark.stats.stats.median / statistics.median(times[1:])
+    benchmark.extra_info["times_the_baseline"] = ratio
+    benchmark.stats.name = f"{benchmark.name}: {ratio:.3g} times the baseline"
     return result
 
 
 def python(*arguments: object) -> Callable[[], str]:
-    """A run of this Python, whose modules are compiled once as those of an installed tool are."""
+    """A function that runs this Python with compiled modules, like those of an installed tool."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
     def run() -> str:

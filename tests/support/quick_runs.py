@@ -1,8 +1,7 @@
-"""Runs of the command line that start at once, to be killed, limited or set beside one another.
+"""Commands in processes that start quickly, to be killed, limited or run at the same time.
 
-``python quick_runs.py`` imports all of initcli and then forks a process for each run it is asked
-for, one line of JSON a request on standard input. Where nothing can be forked, each is a program of
-its own.
+``python quick_runs.py`` imports all of initcli, reads requests from standard input, one line of
+JSON each, and forks a process for each command. On systems without fork it starts a new program.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[2]
 FORKS = sys.platform == "linux"  # elsewhere what is imported may not survive it
 LONGEST = 120
-"""Seconds after which a run is killed whatever was asked for."""
+"""Seconds after which every command is killed."""
 WRITING = ("files.py", "weights_file.py")
-"""Where initcli writes files."""
+"""The modules of initcli that write files."""
 
 
 class Done(NamedTuple):
-    """How a run ended: its status, or minus the signal; what it said; how long it took.
+    """The result of a command: status or negative signal, output, and duration.
 
-    ``lines`` are those of :data:`WRITING` that it came to, where these were counted.
+    ``lines`` is the number of lines of :data:`WRITING` that were executed, if they were counted.
     """
 
     status: int
@@ -45,10 +44,10 @@ class Done(NamedTuple):
 
 
 class QuickRuns:
-    """Whom to ask for runs."""
+    """The server that runs commands."""
 
     def __init__(self) -> None:
-        # Threads of NumPy's would keep it from forking.
+        # A process with NumPy's threads cannot be forked safely.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._server = subprocess.Popen(
             [sys.executable, __file__],
@@ -67,7 +66,7 @@ class QuickRuns:
         self._server.communicate()
 
     def run(self, *arguments: str | Path, **options: Any) -> Done:
-        """One run, see :meth:`together`."""
+        """Run one command, see :meth:`together`."""
         return self.together([arguments], **options)[0]
 
     def together(
@@ -81,18 +80,18 @@ class QuickRuns:
         memory: int | None = None,
         stdout: str | None = None,
     ) -> list[Done]:
-        """Some runs at once.
+        """Run commands at the same time.
+
+        Limits and ``at_line`` have no effect on systems without fork.
 
         Args:
-            runs: the arguments of each.
-            after: seconds after which they are killed; else they are not.
-            at_line: how many lines of :data:`WRITING` they come to before they are killed, where
-                they can be forked.
-            number: the signal that kills.
-            limit: bytes that a file can have at most, where they can be forked.
-            memory: bytes that they can take at most beside what is imported, where they can be
-                forked.
-            stdout: where to standard output goes, instead of into what is returned.
+            runs: the arguments of each command.
+            after: seconds after which to send the signal; never by default.
+            at_line: number of executed lines of :data:`WRITING` after which to send the signal.
+            number: the signal.
+            limit: maximum size of a file, in bytes.
+            memory: maximum memory in addition to that of the imports, in bytes.
+            stdout: a file for standard output, which is not returned then.
         """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -111,7 +110,7 @@ class QuickRuns:
 
 
 class _Forked:
-    """A process that runs the command line, with as much of :class:`subprocess.Popen`."""
+    """A forked process that runs a command, with the methods of Popen that are used here."""
 
     def __init__(self, arguments: list[str], out: Path, request: dict[str, Any]) -> None:
         self.returncode: int | None = None
@@ -149,7 +148,7 @@ class _Forked:
             status = 1
         else:
             status = 0
-        # Python would take as long to forget all that was imported as most runs take.
+        # A normal exit of Python takes as long as most commands.
         sys.settrace(None)
         sys.stdout.flush()
         os._exit(status if isinstance(status, int) else 1)
@@ -165,7 +164,7 @@ class _Forked:
 
 
 def _count_lines(count: Path, last: int, number: int) -> None:
-    """From now on count the lines of :data:`WRITING`, and be killed at one of them."""
+    """Count executed lines of :data:`WRITING`, and send a signal to this process at the last."""
     seen = 0
     stream = os.open(count, os.O_WRONLY | os.O_CREAT)
 
@@ -199,7 +198,7 @@ def _text(file: Path) -> str:
 
 
 def _warm_up() -> None:
-    """Have Matplotlib read its fonts once for all."""
+    """Have Matplotlib read its fonts before processes are forked."""
     import initcli
 
     folder = mkdtemp()
@@ -215,7 +214,7 @@ def _serve() -> None:
     _warm_up()
     for line in sys.stdin:
         request = json.loads(line)
-        # Nothing that cleans up by itself, which the processes forked from here would do as well.
+        # A TemporaryDirectory would also be removed by the forked processes.
         folder = Path(mkdtemp())
         places = [folder / str(each) for each in range(len(request["runs"]))]
         for place in places:

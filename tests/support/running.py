@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,12 @@ def run_process(
 
 
 @contextmanager
-def start(*arguments: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def start(
+    *arguments: str | Path, program: Sequence[str] = ("-m", "initcli"), **options: Any
+) -> Iterator[subprocess.Popen[str]]:
     """Start a command. It is killed at the end of the block, also where the test fails."""
     with subprocess.Popen(
-        [sys.executable, "-m", "initcli", *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", **options},
     ) as process:
         try:

@@ -14,8 +14,8 @@ from initcli.signal.first_loss import expected_loss, normal_logits
 from initcli.signal.graph import Graph
 from initcli.signal.judgment import Judgment
 from initcli.signal.logits import head_of
+from initcli.signal.moments import distribution_moments
 from initcli.signal.program import Step
-from initcli.signal.theory import distribution_moments
 
 _RATIO = 3.0
 """Maximum first loss, as a multiple of the loss of uniform predictions."""

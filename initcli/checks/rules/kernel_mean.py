@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
 from initcli.initializers import Bilinear
-from initcli.signal.theory import distribution_moments
+from initcli.signal.moments import distribution_moments
 
 _MAX_RATIO = 10.0
 """Maximum ratio of the shared part of units to their own part, in mean squares."""

@@ -10,7 +10,7 @@ from initcli.checks.base import Check, Finding
 from initcli.checks.critical import growth_at
 from initcli.checks.evidence import Evidence
 from initcli.checks.scales import Solved
-from initcli.signal.theory import distribution_moments
+from initcli.signal.moments import distribution_moments
 
 _MAX_CHANGE = math.log(4 / 3)
 """Maximum change of a signal by one layer, as a logarithm: by a third."""

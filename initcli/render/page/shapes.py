@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from initcli.render.page.bars import Bars
+from initcli.types import counted
 
 SMALL_BINS = 32
 """Maximum number of bins of a small histogram."""
@@ -141,7 +142,7 @@ def _panel(
     if not seen:
         zeros = predictions.count(0)
     notes = [
-        f"{what} at {count} layer{'' if count == 1 else 's'}"
+        f"{what} at {counted(count, 'layer')}"
         for count, what in ((zeros, "0"), (overflows, "overflows"))
         if count
     ]

@@ -1,4 +1,4 @@
-"""Rules of attention: values in shares that a softmax makes of scores."""
+"""Rules of attention: sums of values weighted by a softmax of scores."""
 
 from __future__ import annotations
 
@@ -13,25 +13,18 @@ import numpy as np
 from initcli.activations import Sigmoid
 from initcli.layers import attention, weightless_attention
 from initcli.layers.heads import DotProductAttention
-from initcli.signal.field import NODES, Field, normal
+from initcli.signal.field import Field, normal
 from initcli.signal.grid import cell_means, edges
+from initcli.signal.hermite import NODES, TINY
 from initcli.signal.joint import multiplied
-from initcli.signal.rules.base import (
-    Attended,
-    Context,
-    Expected,
-    Gradient,
-    NoTheory,
-    Room,
-    Rule,
-    connected,
-)
+from initcli.signal.rules.base import Attended, Context, Expected, Gradient, NoTheory, Room, Rule
 from initcli.signal.rules.entries import activated
-from initcli.signal.softmax import QUANTILE_WEIGHTS, gamma_quantiles, softmax_moments
+from initcli.signal.rules.sums import connected
+from initcli.signal.softmax import QUANTILE_WEIGHTS, VARIANCES, gamma_quantiles, softmax_moments
 from initcli.types import Array
 
 _MAX_STEPS = 2 * 10**6
-"""Queries, of which each sees keys of its own."""
+"""The largest number of queries."""
 
 
 class _SharesRule(Rule):
@@ -48,7 +41,7 @@ class AttentionRule(_SharesRule):
     ) -> Expected:
         query, value, key = _roles(given)
         if layer.score_mode != "dot" or len(query.grid) != 1:
-            raise NoTheory("scores of another kind")
+            raise NoTheory("scores other than dot products")
         scores = _Scores(
             heads=1,
             scale=context.weights["scale"].mean if layer.use_scale else 1.0,
@@ -88,9 +81,8 @@ class DotProductAttentionRule(_SharesRule):
 
 class MultiHeadAttentionRule(_SharesRule):
     layers = (attention.MultiHeadAttention, attention.GroupedQueryAttention)
-    # Queries, keys and values have kernels of their own, so that nothing comes of what inputs have
-    # in common.
-    heeds_common = True
+    # Queries, keys and values have separate kernels, so that cross moments of inputs do not matter.
+    uses_cross_moments = True
 
     def expected(self, layer: Any, context: Context, *given: Field) -> Expected:
         query, value, key = _roles(given)
@@ -145,14 +137,14 @@ class MultiHeadAttentionRule(_SharesRule):
 
 
 def _roles(given: Sequence[Field]) -> tuple[Field, Field, Field]:
-    """Query, value and key, of which the latter may be left out."""
+    """Query, value and key; by default they are the same."""
     query = given[0]
     value = given[1] if len(given) > 1 else query
     return query, value, given[2] if len(given) > 2 else value
 
 
 def _to_inputs(back: Sequence[Gradient], count: int) -> list[Gradient]:
-    """Gradients of query, key and value as those of so many inputs."""
+    """The gradients of ``count`` inputs, given those of query, key and value."""
     to_query, to_key, to_value = back
     if count == 1:
         return [to_query.plus(to_key).plus(to_value)]
@@ -160,9 +152,10 @@ def _to_inputs(back: Sequence[Gradient], count: int) -> list[Gradient]:
 
 
 class _Scores(NamedTuple):
-    """How values are weighed. ``window`` is how far a query sees, if there is a limit.
+    """How values are weighted.
 
-    ``features`` counts the dimensions of what keys and values are made from.
+    ``window`` is the number of keys that a query sees in one direction, if limited. ``features`` is
+    the number of features from which keys and values are computed.
     """
 
     heads: int
@@ -176,10 +169,10 @@ class _Scores(NamedTuple):
 def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
     """The output of attention, with gradients of query, key and value.
 
-    The output has values in shares a that a softmax makes of scores, which are normal over the
-    keys. Their variance is scale² · width · E[q²] (E[k²] − E[k k']): what all keys share changes
-    nothing. What counts of the shares is E[Σ a²], and that values chosen by score are alike: a
-    normal vector in ``features`` dimensions, weighed by e^(u·x), has the mean u.
+    The output is a sum of values, weighted by shares a: a softmax of scores, which are normal over
+    the keys. Their variance is scale² · width · E[q²] (E[k²] − E[k k']), as the common part of all
+    keys has no effect. The moments follow from E[Σ a²], and from the correlation of values with
+    large scores: a normal vector in ``features`` dimensions, weighted by e^(u·x), has the mean u.
     """
     heads, scale, dropout = scores.heads, scores.scale, scores.dropout
     width = query.units // heads
@@ -196,14 +189,14 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
     if scores.is_causal:
         even = cell_means(_in_common(seen), (steps,))
         starts = edges(positions, 1)
-        # A query meets the values of the positions before it.
+        # A query sees the values of earlier positions.
         level = np.cumsum(v * np.diff(starts), 1) / starts[1:]
         level = level[:, np.minimum(np.arange(len(even)), level.shape[1] - 1)]
     else:
         even, level = cell_means(1 / seen, (steps,)), v.mean(1, keepdims=True)
 
     def alike(pair: int) -> float:
-        """How alike the shares of two queries are, in another example or at another position."""
+        """The correlation of the shares of two queries, by the kind of pair."""
         whole = float((q[0] * np.maximum(spread, 0).mean()).mean())
         both = float(q[pair].mean() * ((k[1] - k[3]) if pair != 2 else spread).mean())
         return min(max(both / whole, 0.0), 1.0) if whole > 0 else 0.0
@@ -228,8 +221,8 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
         others = max(n - 1, 1)
         to_value[1] = steps / n * ((1 - typical) / others * same + (steps - 1) / n * cross)
         if scores.is_causal and steps == positions and scores.window is None:
-            to_value = _to_earlier(g, seen, kept, across / max(float(even.mean()), 1e-300))
-        # Of the scores: a (g·v − Σ a g·v), summed over the features of a head.
+            to_value = _to_earlier(g, seen, kept, across / max(float(even.mean()), TINY))
+        # The gradient of a score is a (g·v − Σ a g·v), summed over the features of a head.
         to_scores = typical / n * (value.units / heads) * same * centered * max(1 - typical, 0.0)
         to_query = np.full(query.grid, scale**2 * n * to_scores * max(float(spread.mean()), 0.0))
         to_key = np.full(key.grid, scale**2 * steps * to_scores * float(q[0].mean()))
@@ -241,8 +234,8 @@ def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:
 def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> Array:
     """Moments of the gradient of values that only later queries see: (2, positions).
 
-    A value s has a share of the gradient of each query t ≥ s. Gradients of two queries have
-    ``concentrated`` times as much in common as they would have with even shares.
+    A value s gets a share of the gradient of each query t ≥ s. The cross moments of the gradients
+    of two queries are ``concentrated`` times those for even shares.
     """
     n = len(seen)
     lengths = np.diff(edges(n, 1))
@@ -255,16 +248,16 @@ def _to_earlier(g: Gradient, seen: Array, kept: Array, concentrated: float) -> A
     level = from_later(np.sqrt(cross) / seen)
     pairs = np.maximum(level**2 - from_later(cross / seen**2), 0.0)
     second = from_later(kept / seen * same) + concentrated * pairs
-    # The gradients of all values add up to those of all queries.
+    # The sum of the gradients of values is that of the gradients of queries.
     whole = n * float(same.mean()) + n * (n - 1) * float(cross.mean())
     rest = (whole - float(second.sum())) / max(n * (n - 1), 1)
     sizes = np.sqrt(second)
-    moments = np.stack([second, rest * sizes / max(float(sizes.mean()), 1e-300)])
+    moments = np.stack([second, rest * sizes / max(float(sizes.mean()), TINY)])
     return cell_means(moments, (n,))
 
 
 def _keys_seen(steps: int, positions: int, scores: _Scores) -> Array:
-    """How many keys each query sees."""
+    """The number of keys that each query sees."""
     before = np.arange(steps)
     if scores.window is not None:
         ahead = 0 if scores.is_causal else np.minimum(before[::-1], scores.window - 1)
@@ -275,9 +268,9 @@ def _keys_seen(steps: int, positions: int, scores: _Scores) -> Array:
 
 
 def _in_common(seen: Array) -> Array:
-    """E[Σ a a'] of even shares at each query and any other, where later queries see more.
+    """E[Σ a a'] of even shares at each query and any other, where later queries see more keys.
 
-    Two that see n and m ≥ n of the keys have n of the shares 1/n · 1/m in common.
+    For queries that see n and m ≥ n keys it is n · 1/n · 1/m.
     """
     count = len(seen)
     later = np.cumsum((1 / seen)[::-1])[::-1] - 1 / seen
@@ -286,14 +279,14 @@ def _in_common(seen: Array) -> Array:
 
 
 def _squares(variance: float, seen: Array, uneven: float) -> Array:
-    """E[Σ a²] of a softmax over normal scores of that variance, for numbers of keys.
+    """E[Σ a²] of a softmax over normal scores with that variance, for numbers of keys.
 
-    The variance differs from query to query, see :func:`gamma_quantiles`.
+    The variance differs between queries, see :func:`gamma_quantiles`.
     """
     counts = np.unique(np.round(np.geomspace(1, max(float(seen.max()), 1), 16)))
     variances = variance * gamma_quantiles(uneven)
-    logs = np.log(np.clip(variances, _VARIANCES[0], _VARIANCES[-1]))
-    rows = [np.exp(np.interp(logs, np.log(_VARIANCES), row)) for row in _log_squares(*counts)]
+    logs = np.log(np.clip(variances, VARIANCES[0], VARIANCES[-1]))
+    rows = [np.exp(np.interp(logs, np.log(VARIANCES), row)) for row in _log_squares(*counts)]
     table = np.log(np.array(rows) @ QUANTILE_WEIGHTS)
     squares: Array = np.exp(np.interp(np.log(seen), np.log(counts), table))
     return squares
@@ -301,11 +294,7 @@ def _squares(variance: float, seen: Array, uneven: float) -> Array:
 
 @cache
 def _log_squares(*counts: float) -> Array:
-    """log E[Σ a²] for numbers of keys, at each of the variances: (counts, variances)."""
+    """log E[Σ a²] for numbers of keys and each of the variances: (counts, variances)."""
     n = np.array(counts)
-    squares = [n * softmax_moments(math.sqrt(each) * NODES, n, 2) for each in _VARIANCES]
+    squares = [n * softmax_moments(math.sqrt(each) * NODES, n, 2) for each in VARIANCES]
     return np.log(np.transpose(squares))
-
-
-_VARIANCES = np.geomspace(1e-4, 1e4, 49)
-"""Variances of scores. Less is as good as none, and more leaves one key alone."""

@@ -1,7 +1,7 @@
-"""What a rule is: the field of a layer's output, and how gradients pass back through the layer.
+"""Rules of theory: the field of a layer's output, and the pullback of gradients through the layer.
 
-Gradients of two units or two branches are taken to be independent, and but for their tilt
-independent of the forward signal (Schoenholz et al. 2017, arXiv:1611.01232).
+The gradients of two units or two branches are assumed to be independent, and independent of the
+forward signal except for their tilt (Schoenholz et al. 2017, arXiv:1611.01232).
 """
 
 from __future__ import annotations
@@ -17,68 +17,47 @@ import numpy as np
 from initcli.initializers import Initializer
 from initcli.layers.base import Layer
 from initcli.registry import public_subclasses
-from initcli.signal.field import Field, field, mapped, mean_products, normal, with_neighbors
+from initcli.signal.field import Field, field
 from initcli.signal.gradient import Gradient as Gradient
-from initcli.signal.gradient import tilt_of_part
 from initcli.signal.grid import cells
-from initcli.signal.joint import Common, shared_by
+from initcli.signal.joint import Cross, cross_moments
+from initcli.signal.mapping import mapped
+from initcli.signal.moments import Weight
 from initcli.types import Array, DataFormat, Size
 
-_TINY = 1e-300
 _KEPT, _PASSING = 9, 24
-"""Numbers for each cell: moments of fields and gradients, factors, and what becomes of them."""
+"""Numbers per cell: kept for the backward pass (moments and factors), and temporary."""
 
 Axes = tuple[int, ...]
-"""Axes of a tensor in rising order, counted from the end: −1 is the last."""
-
-
-_FEW = 64
-"""Entries of a sum, of which each one is still felt."""
+"""Axes of a tensor in ascending order, counted from the end: −1 is the last."""
 
 Pull = Callable[..., Sequence[Gradient]]
-"""Takes the gradient of the first output, then those of :attr:`Expected.others`, to the inputs'."""
+"""Takes the gradients of the first output and of :attr:`Expected.others` to those of the inputs."""
 
 
 class Batch(NamedTuple):
-    """Of what a gradient is a sum: examples, and positions of each."""
+    """The number of examples and of positions that the gradient of a kernel is a sum over."""
 
     examples: int
     positions: int
 
 
 KernelPull = Callable[["Gradient", Batch], float]
-"""Takes the gradient of the first output to the mean square of that of a kernel, over a batch."""
+"""Takes the gradient of the first output to the mean square of the gradient of a kernel."""
 
 
 class NoTheory(Exception):
     """Raised where no rule covers a layer."""
 
 
-class Weight(NamedTuple):
-    """Mean and variance of a parameter's entries, and whether its columns are orthogonal.
-
-    ``kurtosis`` is E[(w − μ)⁴] / Var[w]², 3 for normal entries.
-    """
-
-    mean: float
-    variance: float
-    orthogonal: bool = False
-    kurtosis: float = 3.0
-
-    @property
-    def second(self) -> float:
-        """E[w²]."""
-        return self.variance + self.mean**2
-
-
 class Context(NamedTuple):
-    """What a rule knows of a call beside the layer and the fields.
+    """What a rule knows about a call besides the layer and the fields.
 
-    ``weights`` and ``sizes`` are the moments and shapes of the parameters, by their names within
-    the layer, and ``initializers`` what fills them, for rules that heed it. ``inputs`` and
+    ``weights`` has the moments of the parameters by their names within the layer, ``sizes`` their
+    shapes, and ``initializers`` their initializers, for rules that use them. ``inputs`` and
     ``outputs`` are the shapes of the tensors. ``tied`` is E[x e] of an input entry and the table
-    row that it was made from, where the input returns to that table. ``common`` gives what two
-    inputs have in common, by their places.
+    row that produced it, where the input returns to that table. ``common`` gives the cross moments
+    of two inputs by their indices.
     """
 
     weights: dict[str, Weight]
@@ -88,7 +67,7 @@ class Context(NamedTuple):
     options: Mapping[str, bool]
     tied: float | None = None
     initializers: Mapping[str, Initializer] = {}
-    common: Callable[[int, int], Common] = lambda i, j: None
+    common: Callable[[int, int], Cross] = lambda i, j: None
 
     @property
     def batch(self) -> int:
@@ -96,7 +75,7 @@ class Context(NamedTuple):
         return self.inputs[0][0]
 
     def within(self, name: str) -> Context:
-        """The context of a layer inside the layer, whose weights have that prefix."""
+        """The context of an inner layer, whose weights have that prefix."""
         start = f"{name}/"
 
         def own(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,9 +87,9 @@ class Context(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """The scores of attention: their variance over keys, and how many keys each query sees.
+    """The scores of attention: their variance over keys, and the number of keys of each query.
 
-    The variance differs between queries, with a variance ``uneven`` times its squared mean.
+    The variance differs between queries, with a variance of ``uneven`` times its squared mean.
     """
 
     variance: float
@@ -119,9 +98,9 @@ class Attended(NamedTuple):
 
 
 class Routed(NamedTuple):
-    """Correlations of the logits of a router: of two examples, of two positions, of both.
+    """Correlations of a router's logits: of two examples, of two positions, and of both.
 
-    ``uneven`` is the variance of the squared sizes of experts' kernels, relative to their mean.
+    ``uneven`` is the variance of the squared norms of experts' kernels, relative to their mean.
     """
 
     examples: float
@@ -131,13 +110,13 @@ class Routed(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What theory expects of a layer's first output, and how gradients pass back.
+    """What theory expects of a layer's first output, and the pullback of gradients.
 
-    ``axes`` hold the output's units, where they are not those of the input. ``others`` are the
-    layer's further outputs, where theory covers them, ``attended`` the scores of attention, and
-    ``sums`` what the last activation takes, where that is a function of single entries. ``kernel``
-    gives the mean square of the gradient of its kernel or table. ``routed`` are the logits of a
-    router.
+    ``axes`` hold the units of the output, where they are not those of the input. ``others`` are
+    further outputs, where theory covers them. ``attended`` are the scores of attention, and
+    ``routed`` the logits of a router. ``sums`` is the input of the last activation, if that is a
+    function of single entries. ``kernel`` gives the mean square of the gradient of the kernel or
+    table.
     """
 
     output: Field
@@ -150,7 +129,7 @@ class Expected(NamedTuple):
     routed: Routed | None = None
 
     def then(self, step: Callable[[Field], Expected]) -> Expected:
-        """What another step makes of the output."""
+        """The composition with a step that takes the output."""
         after, own = step(self.output), self.kernel
 
         def kernel(g: Gradient, batch: Batch) -> float:
@@ -167,7 +146,7 @@ class Expected(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Numbers that a rule keeps for the way back, and that pass while it works."""
+    """The number of floats that a rule keeps for the backward pass, and of temporary ones."""
 
     kept: float
     passing: float
@@ -178,24 +157,43 @@ class Room(NamedTuple):
 
     @property
     def most(self) -> float:
-        """The most at a time; what is typical is worked out of three."""
+        """The maximum at a time; a typical draw is computed from three evaluations."""
         return 2 * self.kept + self.passing
 
 
-class Rule:
-    """What theory knows of a kind of layer.
+class Met(NamedTuple):
+    """The fields of a call's inputs, another tensor, and its cross moments with each input."""
 
-    To add a rule, derive a class and name the ``layers`` it is for. A layer has the rule of the
-    first class in its MRO that one names.
+    fields: Sequence[Field]
+    other: Field
+    crosses: Sequence[Cross]
+
+
+class TwoCalls(NamedTuple):
+    """The fields of the inputs and the output of two calls.
+
+    ``crosses`` are the cross moments of each input of the first call with each of the second.
+    """
+
+    inputs: Sequence[Sequence[Field]]
+    outputs: Sequence[Field]
+    crosses: Sequence[Sequence[Cross]]
+
+
+class Rule:
+    """What theory knows about a kind of layer.
+
+    To add a rule, derive a class and name its ``layers``. A layer has the rule of the first class
+    in its MRO that a rule names.
     """
 
     layers: ClassVar[tuple[type[Any], ...]] = ()
-    heeds_common: ClassVar[bool] = False
-    """Whether the rule heeds what the inputs have in common."""
+    uses_cross_moments: ClassVar[bool] = False
+    """Whether the rule uses the cross moments of its inputs."""
     adds_up: ClassVar[bool] = False
-    """Whether the layer's activation takes a weighted sum of the input, and a bias."""
-    heeds_initializers: ClassVar[bool] = False
-    """Whether the rule heeds initializers beside the moments of the weights."""
+    """Whether the input of the layer's activation is a weighted sum of the input plus a bias."""
+    uses_initializers: ClassVar[bool] = False
+    """Whether the rule uses initializers besides the moments of the weights."""
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         """The axes that must hold the units of the inputs; by default the channels."""
@@ -203,76 +201,66 @@ class Rule:
         return (1 - len(context.inputs[0]),) if first else (-1,)
 
     def expected(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Expected:
-        """The output for inputs of those fields.
+        """The output for inputs with those fields.
 
         Raises:
             NoTheory: the rule does not cover this case.
         """
-        raise NoTheory(layer.type_name)
+        raise NotImplementedError
 
     def room(self, layer: Any, context: Context) -> Room:
-        """What :meth:`expected` holds, by the cells of the inputs and outputs."""
+        """The memory of :meth:`expected`, by the cells of the inputs and outputs."""
         numbers = float(sum(map(_most_cells, (*context.inputs, *context.outputs))))
         return Room(_KEPT * numbers, _PASSING * numbers)
 
+    def covers(self, layer: Any) -> bool:
+        """Whether the rule predicts anything for the layer."""
+        return True
+
     def factors(self, layer: Any, count: int) -> Sequence[float] | None:
-        """The factor of each of so many inputs, if the output is their sum but for noise."""
+        """The factor of each of ``count`` inputs, if the output is their sum except for noise."""
         return None
 
-    def through(
-        self,
-        layer: Any,
-        context: Context,
-        fields: Sequence[Field],
-        other: Field,
-        crosses: Sequence[Common],
-    ) -> Array:
-        """E[x y] of the output and any other tensor, given those of the inputs.
+    def through(self, layer: Any, context: Context, met: Met) -> Array:
+        """The cross moments of the output and another tensor.
 
         Raises:
-            NoTheory: it is not known.
+            NoTheory: they are not known.
         """
-        factors = self.factors(layer, len(fields))
+        factors = self.factors(layer, len(met.fields))
         if factors is None:
-            raise NoTheory(f"what {layer.type_name} leaves of what its input has in common")
-        if any(each.grid != fields[0].grid for each in fields):
-            raise NoTheory("inputs at other positions than one another")
-        parts = zip(factors, fields, crosses, strict=True)
-        return np.sum([f * shared_by(each, other, cross) for f, each, cross in parts], 0)
+            raise NoTheory(f"the cross moments of {layer.type_name}")
+        if any(each.grid != met.fields[0].grid for each in met.fields):
+            raise NoTheory("inputs with different positions")
+        parts = zip(factors, met.fields, met.crosses, strict=True)
+        return np.sum([f * cross_moments(each, met.other, cross) for f, each, cross in parts], 0)
 
-    def of_calls(
-        self,
-        layer: Any,
-        context: Context,
-        inputs: Sequence[Sequence[Field]],
-        outputs: Sequence[Field],
-        crosses: Sequence[Sequence[Common]],
-    ) -> Common:
-        """E[x y] of the outputs of two calls with those inputs, as :data:`Common` has it.
+    def of_calls(self, layer: Any, context: Context, calls: TwoCalls) -> Cross:
+        """The cross moments of the outputs of two calls.
 
-        ``crosses`` are what each input of the first call has in common with each of the second. By
-        default a call with another input is as one with another example.
+        By default two calls are treated as one call with two examples.
 
         Raises:
-            NoTheory: it is not known.
+            NoTheory: they are not known.
         """
+        inputs, outputs, crosses = calls
         if (factors := self.factors(layer, len(inputs[0]))) is not None:
             both = [
-                f * g * shared_by(x, y, cross)
+                f * g * cross_moments(x, y, cross)
                 for f, x, row in zip(factors, inputs[0], crosses, strict=True)
                 for g, y, cross in zip(factors, inputs[1], row, strict=True)
             ]
             return np.sum(both, 0)
         (one, *rest), (two, *_) = inputs
         if rest or one.grid != two.grid:
-            raise NoTheory("calls with several inputs, or of other sizes")
+            raise NoTheory("calls with several inputs, or of different sizes")
         if not one.axes == two.axes == self.axes(layer, context, one):
             raise NoTheory("calls with units on other axes")
-        cross = shared_by(one, two, crosses[0][0])
+        cross = cross_moments(one, two, crosses[0][0])
         sizes = np.sqrt(one.second * two.second)
         found = np.empty((4, *outputs[0].grid))
         for kind in (0, 1):
-            # Of one example, and of two.
+            # Of the same example, and of two examples.
             pairs = np.stack([sizes, cross[kind], one.moments[2], cross[kind + 2]])
             given = field(pairs, one.units, one.profile, one.latent, one.pinned, one.lags)
             made = self.expected(layer, context, msgspec.structs.replace(given, axes=one.axes))
@@ -281,7 +269,7 @@ class Rule:
 
 
 class EntrywiseRule(Rule):
-    """The base of rules that hold wherever the units of the only input stand."""
+    """The base of rules that hold for units on any axes of the only input."""
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         axes: Axes = fields[0].axes
@@ -289,17 +277,20 @@ class EntrywiseRule(Rule):
 
 
 def _most_cells(shape: Size) -> int:
-    """Cells of a tensor of that shape, whichever axis holds its units."""
+    """The number of cells of a tensor of that shape, for units on its first or last axis."""
     return max(math.prod(cells(shape[1:-1])), math.prod(cells(shape[2:])))
 
 
 class UnlistedRule(EntrywiseRule):
-    """A layer that adds nothing passes its input on; of any other nothing is known."""
+    """The rule of layers that no other rule names; it covers layers that add nothing."""
 
     layers = (Layer,)
 
+    def covers(self, layer: Layer) -> bool:
+        return layer.adds_nothing()
+
     def expected(self, layer: Layer, context: Context, *fields: Field) -> Expected:
-        if not layer.adds_nothing():
+        if not self.covers(layer):
             raise NoTheory(layer.type_name)
         return unchanged(fields[0])
 
@@ -316,21 +307,33 @@ def _rule_of_type(layer_type: type[Layer]) -> Rule:
 
 
 def expected(layer: Layer, context: Context, *fields: Field) -> Expected:
-    """The output of a layer, for inputs whose units stand on the axes of its rule."""
+    """The output of a layer, for inputs with units on the axes of its rule."""
     return rule_of(layer).expected(layer, context, *fields)
 
 
 def counted_from_end(axis: int | tuple[int, ...], rank: int) -> Axes:
-    """Axes of a tensor of that rank with the batch, which may be counted from either end."""
+    """The axes of a tensor of that rank, batch included, counted from the end."""
     axes = (axis,) if isinstance(axis, int) else axis
     return tuple(sorted(each % rank - rank for each in axes))
 
 
 def channels_and_grid(shape: Size, data_format: DataFormat | None) -> tuple[int, Size]:
-    """The channels and spatial sizes of a shape."""
+    """The number of channels and the spatial sizes of a shape."""
     if data_format == "channels_first":
         return shape[1], shape[2:]
     return shape[-1], shape[1:-1]
+
+
+def grids(layer: Any, context: Context) -> tuple[Size, Size]:
+    """The spatial sizes of the input and the output."""
+    data_format = getattr(layer, "data_format", None)
+    before, after = context.inputs[0], context.outputs[0]
+    return channels_and_grid(before, data_format)[1], channels_and_grid(after, data_format)[1]
+
+
+def by_moment(values: Any, grid: Size) -> Array:
+    """One value for each of the four moments, to be broadcast over a grid of positions."""
+    return np.reshape(values, (4, *(1,) * len(grid)))
 
 
 def unchanged(given: Field) -> Expected:
@@ -342,120 +345,3 @@ def affine(given: Field, scale: float, offset: float) -> Expected:
     """scale · x + offset."""
     output = mapped(lambda x: scale * x + offset, given)
     return Expected(output, lambda g: [g.scaled(scale)])
-
-
-def weighted(given: Field, weight: Weight) -> Expected:
-    """x times one weight per unit."""
-    values = given.profile if weight.mean >= 0 else -given.profile
-    latent = given.latent if weight.variance == 0 else None
-    moments = weight.second * given.moments
-    output = field(moments, given.units, values, latent, given.pinned, given.lags)
-    return Expected(output, lambda g: [g.times(weight.second)])
-
-
-def with_bias(moments: Array, means: Array, bias: Weight | None) -> tuple[Array, Array]:
-    """Moments and means after a bias is added."""
-    if bias is None:
-        return moments, means
-    return moments + bias.second + 2 * bias.mean * means, means + bias.mean
-
-
-class Window(NamedTuple):
-    """How positions enter a sum: ``over`` adds moments up, and ``back`` is its transpose.
-
-    ``places`` counts them where the same weights slide over all; None where they do not.
-    ``neighbors`` adds up those of an entry and the next, where sums at positions that are next to
-    one another have the same weights.
-    """
-
-    over: Callable[[Array], Array]
-    back: Callable[[Array], Array]
-    places: int | None = None
-    neighbors: Callable[[Array], Array] | None = None
-
-
-_ONE_POSITION = Window(lambda x: x, lambda x: x, 1, lambda x: x)
-
-
-def products_of_pairs(x: Array, g: Array, batch: Batch) -> float:
-    """E[(Σ x g)²] over examples and positions: Σ E[x x'] E[g g'] over all pairs.
-
-    Both are moments as those of :attr:`Field.moments`, at the same positions.
-    """
-    examples, places = batch.examples - 1, batch.positions - 1
-    total = (
-        float((x[0] * g[0]).mean())
-        + examples * float((x[1] * g[1]).mean())
-        + places * float(x[2].mean() * g[2].mean())
-        + examples * places * float(x[3].mean() * g[3].mean())
-    )
-    return batch.examples * batch.positions * total
-
-
-def weighted_sum(
-    given: Field,
-    units: int,
-    kernel: Weight,
-    bias: Weight | None,
-    *,
-    depth: float,
-    window: Window | None = None,
-    feeds: int | None = None,
-    fan_in: float = math.inf,
-) -> Expected:
-    """Σ w x + b: E[y²] = fan_in Var[w] E[x²] + Var[b] (Poole et al. 2016, arXiv:1606.05340).
-
-    Moments add up over a window as entries do over units (Xiao et al. 2018, arXiv:1806.05393).
-    Backwards, E[g²] of an input is the number of outputs that it feeds · E[w²] · E[g²] of one.
-
-    Args:
-        given: the input.
-        units: of the output.
-        kernel: the weights.
-        bias: added to the sum, if any.
-        depth: units that enter a sum.
-        window: positions that enter it; by default one alone.
-        feeds: units of the output that an entry enters; by default all.
-        fan_in: entries of a sum, of which orthogonal weights keep the length.
-    """
-    over, back, places, neighbors = window or _ONE_POSITION
-    lags = given.lags if window is None else None
-    means = given.means
-    moments = depth * kernel.variance * over(given.moments)
-    total = np.zeros(moments.shape[1:])
-    if kernel.mean:
-        total = kernel.mean * depth * over(means[None])[0]
-        rest = over(given.moments - mean_products(means, means))
-        moments = moments + total**2 + kernel.mean**2 * depth * rest
-    output = normal(*with_bias(moments, total, bias), units, lags)
-    if neighbors is not None and given.grid and not kernel.mean:
-        common = depth * kernel.variance * neighbors(given.neighbors)
-        output = with_neighbors(output, common if bias is None else common + bias.second)
-    if window is None:
-        output = msgspec.structs.replace(output, sizes=given.sizes)
-    if kernel.orthogonal:
-        output = msgspec.structs.replace(output, steady=min(units / max(fan_in, 1), 1.0))
-    factor = (units if feeds is None else feeds) * kernel.second
-
-    def pull(g: Gradient) -> list[Gradient]:
-        lags, tilt = g.lags if window is None else None, g.tilt_of(output)
-        if tilt is not None and fan_in <= _FEW and not kernel.mean:
-            # E[a⁴] / E[a²] of weights over the length of all of a sum.
-            share = kernel.kurtosis / (fan_in + kernel.kurtosis - 1)
-            tilt = tilt_of_part(tilt, given, share)
-            return [Gradient(factor * back(g.moments), tilt, given.latent, lags)]
-        return [Gradient(factor * back(g.moments), lags=lags)]
-
-    def gradient(g: Gradient, batch: Batch) -> float:
-        assert places is not None
-        return products_of_pairs(over(given.moments) / places, g.moments, batch)
-
-    is_known = places is not None and kernel.mean == 0
-    return Expected(output, pull, kernel=gradient if is_known else None)
-
-
-def connected(
-    given: Field, fan_in: float, units: int, kernel: Weight, bias: Weight | None
-) -> Expected:
-    """Σ w x + b over all units of a position."""
-    return weighted_sum(given, units, kernel, bias, depth=fan_in, fan_in=fan_in)

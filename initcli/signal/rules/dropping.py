@@ -1,4 +1,4 @@
-"""Rules of layers that act in training only."""
+"""Rules of dropout and noise, which act in training only."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 
 from initcli.layers import applications, regularization
-from initcli.signal.field import WEIGHTS, Field, field, profile_of
-from initcli.signal.rules.base import Context, EntrywiseRule, Expected, affine, unchanged
+from initcli.signal.field import Field, field
+from initcli.signal.hermite import WEIGHTS, profile_of
+from initcli.signal.rules.base import Context, EntrywiseRule, Expected, affine, by_moment, unchanged
 from initcli.types import Array
 
 
 class _NoiseRule(EntrywiseRule):
-    """Noise of its own leaves what the entries have in common with others."""
+    """The base of rules of independent noise, which keeps cross moments."""
 
     def factors(self, layer: Any, count: int) -> Sequence[float] | None:
         return [1.0]
 
 
 class DropoutRule(_NoiseRule):
-    """Entries are 0 with probability ``rate``, and else larger."""
+    """Entries are 0 with probability ``rate``, else multiplied by 1 / (1 − rate)."""
 
     layers = (regularization.Dropout, regularization._SpatialDropout, applications.StochasticDepth)
 
@@ -36,11 +37,11 @@ class DropoutRule(_NoiseRule):
         more, kept = 1 / (1 - rate), 1 - rate
         shape = getattr(layer, "noise_shape", None)
         if is_depth or (shape is not None and all(size == 1 for size in shape[1:])):
-            # Of a few whole examples, a typical draw drops a typical number.
+            # Where whole examples are dropped, use the median of their number.
             kept = 1 - _median_count(context.batch, rate) / context.batch
         values = np.concatenate([given.profile * more, [0.0]])
         profile = profile_of(values, np.append(WEIGHTS * kept, 1 - kept))
-        # Some layers drop a unit at all positions.
+        # Some layers drop a unit at all positions together.
         if not isinstance(layer, regularization.Dropout) or shape is not None:
             return _with_noise(given, kept * more**2, kept * more**2, profile, given.lags)
         lags = None if given.lags is None else np.append(1.0, given.lags[1:] / more)
@@ -48,7 +49,7 @@ class DropoutRule(_NoiseRule):
 
 
 def _median_count(n: int, rate: float) -> int:
-    """The median of a binomial distribution: how many of n are dropped in a typical draw."""
+    """The median of the number of n that are dropped, which is binomially distributed."""
     count = np.arange(1, n + 1)
     steps = np.log((n + 1 - count) / count * (rate / (1 - rate)))
     logs = n * math.log1p(-rate) + np.cumsum(np.append(0.0, steps))
@@ -75,7 +76,7 @@ class GaussianNoiseRule(_NoiseRule):
 
 
 class AlphaDropoutRule(EntrywiseRule):
-    """Entries become the lower bound of SELU; an affine map then restores standard moments."""
+    """Dropped entries become the lower bound of SELU; an affine map restores mean and variance."""
 
     layers = (regularization.AlphaDropout,)
 
@@ -90,17 +91,16 @@ class AlphaDropoutRule(EntrywiseRule):
         values = np.append(math.sqrt(given.mean_square) * given.profile, bound)
         profile = profile_of(values, np.append(WEIGHTS * kept, rate))
         scale = (kept * (1 + rate * bound**2)) ** -0.5
-        restored = affine(
-            field(dropped, given.units, profile, pinned=given.pinned), scale, -scale * bound * rate
-        )
+        dropout = field(dropped, given.units, profile, pinned=given.pinned)
+        restored = affine(dropout, scale, -scale * bound * rate)
         return Expected(restored.output, lambda g: [g.times(scale**2 * kept)])
 
 
 def _with_noise(
     given: Field, same: float, places: float, profile: Array, lags: Array | None
 ) -> Expected:
-    """Entries times independent factors of mean 1: E[f²] of one, and E[f f'] of two positions."""
-    pairs = np.array([same, 1.0, places, 1.0]).reshape(4, *(1,) * len(given.grid))
+    """Entries times independent factors of mean 1, with E[f²], and E[f f'] of two positions."""
+    pairs = by_moment([same, 1.0, places, 1.0], given.grid)
     moments = given.moments * pairs
     output = field(moments, given.units, profile, pinned=given.pinned, lags=lags)
     return Expected(output, lambda g: [g.times(pairs)])

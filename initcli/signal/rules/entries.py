@@ -13,16 +13,10 @@ from initcli.activations import Activation, Glu, Linear, LogSoftmax, Softmax, Sp
 from initcli.layers import activation, applications, core, features, images, regularization
 from initcli.layers.flow import Flow
 from initcli.signal import arrays
-from initcli.signal.field import (
-    WEIGHTS,
-    Field,
-    field,
-    mapped,
-    normal,
-    slopes,
-    with_mean,
-)
+from initcli.signal.field import Field, field, normal
+from initcli.signal.hermite import TINY, WEIGHTS, with_mean
 from initcli.signal.joint import multiplied
+from initcli.signal.mapping import mapped, slopes
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -34,14 +28,14 @@ from initcli.signal.rules.base import (
     affine,
     counted_from_end,
     unchanged,
-    weighted,
 )
 from initcli.signal.rules.layout import independent
+from initcli.signal.rules.sums import weighted
 from initcli.signal.softmax import softmax_moments
 from initcli.types import Array
 
 _LARGE = 1e150
-"""Replaces what overflows."""
+"""The value that replaces overflows."""
 _OVER_UNITS = Softmax | LogSoftmax | Sparsemax | Glu
 """Functions of all units along an axis."""
 
@@ -56,15 +50,18 @@ class InputRule(EntrywiseRule):
 class OpaqueRule(Rule):
     layers = (core.Opaque,)
 
+    def covers(self, layer: core.Opaque) -> bool:
+        return layer.passes_on
+
     def expected(self, layer: core.Opaque, context: Context, *given: Field) -> Expected:
-        if not layer.passes_on:
+        if not self.covers(layer):
             raise NoTheory(layer.type_name)
         others = [Gradient.even(np.zeros(each.grid)) for each in given[1:]]
         return Expected(given[0], lambda g: [g, *others])
 
 
 class FunctionRule(EntrywiseRule):
-    """Layers that compute the output of an entry from that entry, and from means of weights."""
+    """Functions of single entries and of the means of weights."""
 
     layers = (
         activation.ReLU,
@@ -113,7 +110,7 @@ class RescalingRule(EntrywiseRule):
 
 
 class FeatureNormalizationRule(Rule):
-    """(x − mean) / deviation, of each channel or of all."""
+    """(x − mean) / deviation, with the statistics of each channel or of all entries."""
 
     layers = (features.Normalization,)
 
@@ -141,12 +138,12 @@ class ScaleRule(Rule):
 
     def expected(self, layer: applications.Scale, context: Context, given: Field) -> Expected:
         if layer.axis not in (None, -1, len(context.inputs[0]) - 1, (-1,)):
-            raise NoTheory("scales along other axes than the last")
+            raise NoTheory("scales along another axis than the last")
         return weighted(given, context.weights["scale"])
 
 
 def activated(function: Activation, given: Field, axes: Axes | None = None) -> Expected:
-    """An activation; ``axes`` are those of the units, where the activation may be along others."""
+    """An activation; ``axes`` are the axes of the units, if its own axis may differ."""
     if isinstance(function, Linear):
         return unchanged(given)
     if not isinstance(function, _OVER_UNITS):
@@ -163,17 +160,17 @@ def activated(function: Activation, given: Field, axes: Axes | None = None) -> E
 def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
     """A function of single entries: E[g²] times E[f'(x)²] (Schoenholz et al. 2017).
 
-    Where the gradient is tilted towards some entries, the mean is taken over those.
+    With a tilted gradient the mean is weighted by the tilt.
 
     Raises:
-        NoTheory: the function has no value for some entries.
+        NoTheory: the function is not a number for some entries.
     """
 
     def value(x: Array) -> Array:
         with np.errstate(all="ignore"):
             values = function(x)
         if np.any(np.isnan(values)):
-            raise NoTheory("what is not a number")
+            raise NoTheory("values that are not a number")
         return np.minimum(np.maximum(values, -_LARGE), _LARGE)
 
     def slope(x: Array) -> Array:
@@ -184,7 +181,7 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
     known: list[tuple[Array, Array]] = []
 
     def pull(g: Gradient) -> list[Gradient]:
-        if not known:  # Most passes go forwards alone.
+        if not known:  # Most predictions need no slopes.
             known.append(slopes(slope, given))
         ((factors, values),) = known
         squares, tilt = values**2, g.tilt_of(given)
@@ -192,8 +189,8 @@ def entrywise(function: Callable[[Array], Array], given: Field) -> Expected:
         mean = float(WEIGHTS @ (before * squares))
         scales = factors
         if tilt is not None:
-            scales = factors * (mean / max(float(WEIGHTS @ squares), 1e-300))
-        after = before * squares / max(mean, 1e-300)
+            scales = factors * (mean / max(float(WEIGHTS @ squares), TINY))
+        after = before * squares / max(mean, TINY)
         path = None if tilt is None or g.path is None else g.path.times(values)
         return [Gradient(g.moments * scales, after, given.latent, g.lags, path=path)]
 
@@ -211,7 +208,7 @@ def _softmaxed(given: Field) -> Expected:
     )
     mean = 1 / n
     powers = mapped(lambda x: np.exp(x - size * given.profile.max()), given)
-    spread = np.maximum(powers.second - powers.means**2, 1e-300)
+    spread = np.maximum(powers.second - powers.means**2, TINY)
     moments = np.empty((4, *grid))
     moments[0] = second
     common = (powers.moments[1:] - powers.means**2) / spread
@@ -219,7 +216,7 @@ def _softmaxed(given: Field) -> Expected:
     # Of p (g − Σ p g), for independent g: E[p²] − 2 E[p³] + E[p² Σ p²].
     factor = max(second - 2 * cube + fourth + (n - 1) * pair, 0.0)
     values = with_mean(np.exp(centered), mean, float(np.mean(second)))
-    # The outputs add up to 1 in every draw.
+    # The outputs sum to 1 in every draw.
     output = field(moments, n, values, given.latent, pinned=True)
     return Expected(output, lambda g: [Gradient.even(factor * g.moments[0])])
 

@@ -11,24 +11,17 @@ import numpy as np
 from initcli.layers.experts import MixtureOfExperts, Routing
 from initcli.signal import arrays
 from initcli.signal.field import Field, normal
+from initcli.signal.hermite import TINY
 from initcli.signal.joint import multiplied
-from initcli.signal.rules.base import (
-    Context,
-    Expected,
-    Gradient,
-    NoTheory,
-    Routed,
-    Rule,
-    affine,
-    connected,
-)
+from initcli.signal.rules.base import Context, Expected, Gradient, NoTheory, Routed, Rule, affine
 from initcli.signal.rules.entries import activated
+from initcli.signal.rules.sums import connected
 from initcli.types import Array
 
 _DRAWS = 1 << 17
-"""Logits that are drawn to see how a router weighs experts: shares are then known within 1 %."""
+"""Logits to draw for the weights of experts, which are then within 1 %."""
 _RHO = np.sin(np.linspace(-1, 1, 13) * math.pi / 2)
-"""Correlations of the logits of two tokens."""
+"""Correlations of the logits of two tokens to compute weights for."""
 
 
 class MixtureRule(Rule):
@@ -42,7 +35,7 @@ class MixtureRule(Rule):
     def expected(self, layer: MixtureOfExperts, context: Context, given: Field) -> Expected:
         d, weights = context.inputs[0][-1], context.weights
         if any(each.mean for name, each in weights.items()):
-            raise NoTheory("weights of a mean other than 0")
+            raise NoTheory("weights with a mean other than 0")
 
         def projected(name: str, source: Field, inputs: int, units: int) -> Expected:
             return connected(source, inputs, units, weights[name], weights.get(f"{name}_bias"))
@@ -63,7 +56,7 @@ class MixtureRule(Rule):
         output = normal(expert.moments * pairs, np.zeros(expert.grid), d)
 
         def pull(g: Gradient) -> list[Gradient]:
-            # The gradient of a logit adds up what all weights make of it.
+            # The gradient of a logit is the sum over the weights of all experts.
             to_logits = d * g.moments[0] * expert.second * weighing.slopes
             back = Gradient.even(weights["router"].second * to_logits)
             (inside,) = down.pull(g.times(pairs))
@@ -72,7 +65,7 @@ class MixtureRule(Rule):
             to_gate, to_up = inside.times(up.output.moments), inside.times(gate.output.moments)
             return [back.plus(*gate.pull(to_gate)).plus(*up.pull(to_up))]
 
-        shares = logits.second / max(float(logits.second.sum()), 1e-300)
+        shares = logits.second / max(float(logits.second.sum()), TINY)
         correlations = (logits.ratios * shares).reshape(3, -1).sum(1)
         examples, positions, both = map(float, correlations)
         routed = Routed(examples, positions, both, (weights["router"].kurtosis - 1) / d)
@@ -80,7 +73,7 @@ class MixtureRule(Rule):
 
 
 class _Weighing(NamedTuple):
-    """What a router makes of normal logits.
+    """Moments of a router's weights w for normal logits.
 
     ``squares`` is E[Σ w²], ``common`` E[Σ w w'] of two tokens at the correlations :data:`_RHO`, and
     ``slopes`` E[Σ (∂w/∂logit)²] over all weights and logits.
@@ -92,7 +85,7 @@ class _Weighing(NamedTuple):
 
 
 def _weighing(routing: Routing, experts: int, variance: float) -> _Weighing:
-    """By the variance of the logits, of which a percent makes no difference."""
+    """The moments for the variance of the logits, which is rounded to a percent."""
     return _drawn(routing, experts, round(math.log(max(variance, 1e-12)), 2))
 
 

@@ -1,8 +1,8 @@
-"""The axes of a tensor that hold its units, and the same tensor with other axes for them.
+"""Conversion of a field to other axes of units.
 
-A rule speaks of units and of positions, and says which axes of the inputs must hold the units. A
-field says which axes of its tensor hold them. Where both differ, the field is laid out anew before
-the rule sees it.
+A field says which axes of its tensor hold units; the others are positions. A rule says which axes
+of the inputs must hold units. Where both differ, the field is converted before it is passed to the
+rule.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from initcli.layers.base import Layer
 from initcli.signal.field import Field, field, mean_products
 from initcli.signal.grid import cells, coarse
-from initcli.signal.joint import Common
+from initcli.signal.joint import Cross
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -28,14 +28,14 @@ from initcli.signal.rules.base import (
 from initcli.types import Array, Size
 
 _NEGLIGIBLE = 0.02
-"""The share of the variance that units may have in common and still count as independent."""
+"""The largest fraction of the variance that units may share and still count as independent."""
 
 
 def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
-    """The output of a layer, for inputs whose units may stand on any axes.
+    """The output of a layer, for inputs with units on any axes.
 
     Raises:
-        NoTheory: no rule covers the layer, or an input cannot be laid out as the rule needs it.
+        NoTheory: no rule covers the layer, or an input cannot be converted for the rule.
     """
     rule = rule_of(layer)
     axes = rule.axes(layer, context, *fields)
@@ -43,10 +43,10 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
     steps = [_padded(each, shape, axes) for each, shape in zip(fields, shapes, strict=True)]
     known = context.common
 
-    def common(i: int, j: int) -> Common:
+    def common(i: int, j: int) -> Cross:
         found = known(i, j)
         if found is not None and any(steps[k].output is not fields[k] for k in (i, j)):
-            raise NoTheory("units that have moved, and depend on one another")
+            raise NoTheory("cross moments of tensors whose units were moved")
         return found
 
     context = context._replace(common=common)
@@ -58,12 +58,12 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
     sizes = tuple(n for axis, n in enumerate(shape, -len(shape)) if axis not in after)
     output = msgspec.structs.replace(expected.output, axes=after, sizes=coarse(sizes))
     if not _fits(output, shape):
-        raise NoTheory("positions of other sizes than the output has")
+        raise NoTheory("an output with other positions")
 
     def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
         back = expected.pull(g, *others)
         if any(e.grid != step.output.grid for e, step in zip(back, steps, strict=True)):
-            raise NoTheory("a gradient at other positions than the input has")
+            raise NoTheory("a gradient with other positions than the input")
         return [step.pull(each)[0] for each, step in zip(back, steps, strict=True)]
 
     is_laid = all(step.output is each for step, each in zip(steps, fields, strict=True))
@@ -72,7 +72,7 @@ def predicted(layer: Layer, context: Context, *fields: Field) -> Expected:
 
 
 def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
-    """:func:`laid`, for a tensor that may lack some of the axes: they are added with size 1."""
+    """:func:`laid`, for a tensor that may lack some of the axes; these are added with size 1."""
     missing = max(0, *(-axis - len(shape) for axis in axes)) if axes else 0
     if not missing or given.axes == axes:
         return laid(given, shape, axes)
@@ -95,17 +95,17 @@ def _padded(given: Field, shape: Size, axes: Axes) -> Expected:
 
 
 def laid(given: Field, shape: Size, axes: Axes) -> Expected:
-    """The same tensor, of that shape without the batch, with its units on those axes.
+    """The same tensor with units on those axes; ``shape`` has no batch.
 
-    Two positions of a new unit are of one old unit in some of the cases, and then have E[x x'] in
-    common as before; entries of different old units have only their means in common.
+    Some pairs of positions of a new unit are from one old unit, and keep their E[x x']. Entries of
+    different old units are independent except for their means.
     """
     if axes == given.axes:
         return unchanged(given)
     rank = len(shape)
     old, new = ({axis + rank for axis in each} for each in (given.axes, axes))
     if min((*old, *new), default=0) < 0 or not _fits(given, shape):
-        raise NoTheory("axes that the input does not have")
+        raise NoTheory("axes that the input lacks")
 
     def positions(units: set[int]) -> int:
         return math.prod(size for axis, size in enumerate(shape) if axis not in units)
@@ -135,7 +135,7 @@ def laid(given: Field, shape: Size, axes: Axes) -> Expected:
 
 
 def _averaged(values: Array, shape: Size, old: set[int], new: set[int]) -> Array:
-    """Values at all positions but the ``old`` axes, at all positions but the ``new`` ones."""
+    """Convert values from positions on all axes except ``old`` to all except ``new``."""
     before, after = (
         dict(zip(kept, cells(tuple(shape[axis] for axis in kept)), strict=True))
         for kept in (
@@ -143,7 +143,7 @@ def _averaged(values: Array, shape: Size, old: set[int], new: set[int]) -> Array
         )
     )
     whole = [before.get(axis, 1) for axis in range(len(shape))]
-    # Where an axis has other cells now, all of them get the mean.
+    # Where the cells of an axis differ, all get the mean.
     other = {axis for axis in after if axis in before and after[axis] != before[axis]}
     mean = values.reshape(len(values), *whole)
     mean = mean.mean(tuple(1 + axis for axis in other), keepdims=True)
@@ -152,9 +152,9 @@ def _averaged(values: Array, shape: Size, old: set[int], new: set[int]) -> Array
 
 
 def _fits(given: Field, shape: Size) -> bool:
-    """Whether a field has the sizes of a tensor of that shape without the batch."""
+    """Whether a field fits a tensor of that shape, which has no batch."""
     if not shape:
-        # One number per example is one unit.
+        # A single number per example is one unit.
         return given.grid == () and given.units == 1
     units = {axis + len(shape) for axis in given.axes}
     grid = tuple(size for axis, size in enumerate(shape) if axis not in units)
@@ -164,11 +164,11 @@ def _fits(given: Field, shape: Size) -> bool:
 
 
 def independent(given: Field) -> Field:
-    """The field, if its units are independent of one another.
+    """The field, if its units are independent.
 
     Raises:
-        NoTheory: they are positions that have much in common.
+        NoTheory: they are positions with large correlations.
     """
     if given.entangled:
-        raise NoTheory("units that depend on one another")
+        raise NoTheory("dependent units")
     return given

@@ -1,4 +1,4 @@
-"""Rules of layers that take several inputs."""
+"""Rules of layers with several inputs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ import msgspec
 import numpy as np
 
 from initcli.layers import applications, merging
-from initcli.signal.field import WEIGHTS, Field, field, profile_of
+from initcli.signal.field import Field, field
 from initcli.signal.gradient import Gradient, Path, divided
-from initcli.signal.joint import Common, Operation, added, combined, multiplied, shared_by, shares
+from initcli.signal.hermite import WEIGHTS, profile_of
+from initcli.signal.joint import (
+    Cross,
+    Operation,
+    added,
+    combined,
+    cross_moments,
+    multiplied,
+    shares,
+)
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -21,19 +30,20 @@ from initcli.signal.rules.base import (
     NoTheory,
     Rule,
     affine,
+    by_moment,
     counted_from_end,
 )
 from initcli.signal.rules.windows import moved
 from initcli.types import Array
 
 _MANY = 32
-"""Concatenated fields from which on a few nodes of each are enough."""
+"""The number of concatenated fields above which a few nodes of each are enough."""
 
 
 class MergingRule(Rule):
-    """The base of rules that merge tensors where the units of the largest one stand."""
+    """The base of rules that merge tensors, with units on the axes of the largest one."""
 
-    heeds_common = True
+    uses_cross_moments = True
 
     def axes(self, layer: Any, context: Context, *fields: Any, **_: Any) -> Axes:
         sizes = [math.prod(shape[1:]) for shape in context.inputs]
@@ -42,7 +52,7 @@ class MergingRule(Rule):
 
 
 class SumRule(MergingRule):
-    """Sums of branches, which are independent but for what they share."""
+    """Sums of branches, with their cross moments."""
 
     layers = (merging.Add, merging.Subtract, merging.Average, applications.CustomScaleLayer)
 
@@ -52,7 +62,6 @@ class SumRule(MergingRule):
             each if factor == 1 else affine(each, factor, 0.0).output
             for each, factor in zip(fields, factors, strict=True)
         ]
-
         joined = _folded(parts, np.add, _common(context, fields, factors))
 
         def pull(g: Gradient) -> list[Gradient]:
@@ -77,7 +86,7 @@ class ProductRule(MergingRule):
         common = _common(context, fields, [1.0] * len(fields))
         is_tied = any(each is not None for each in common)
         if len(fields) > 2 and is_tied:
-            raise NoTheory("a product of several that depend on one another")
+            raise NoTheory("a product of more than two dependent tensors")
         if is_tied or len({each.latent for each in fields}) < len(fields) == 2:
             joined = _folded(fields, np.multiply, common)
             return Expected(joined.fields[-1], lambda g: joined.pull(g, lambda x, y: y))
@@ -85,7 +94,7 @@ class ProductRule(MergingRule):
         def pull(g: Gradient) -> list[Gradient]:
             back: list[Gradient] = []
             for index, each in enumerate(fields):
-                factor: Array = np.ones((4, *(1,) * len(g.grid)))
+                factor = by_moment(np.ones(4), g.grid)
                 for other in (*fields[:index], *fields[index + 1 :]):
                     grid = (1,) * (len(g.grid) - len(other.grid)) + other.grid
                     factor = factor * other.moments.reshape(4, *grid)
@@ -104,7 +113,7 @@ class ExtremeRule(MergingRule):
         operation, sign = (np.maximum, 1.0) if is_maximum else (np.minimum, -1.0)
         common = _common(context, fields, [1.0] * len(fields))
         if len(fields) > 2 and any(each is not None for each in common):
-            raise NoTheory("the largest of several that depend on one another")
+            raise NoTheory("the maximum of more than two dependent tensors")
         joined = _folded(fields, operation, common)
 
         def chosen(x: Array, y: Array) -> Array:
@@ -114,17 +123,17 @@ class ExtremeRule(MergingRule):
 
 
 class _Joined(NamedTuple):
-    """Inputs that are joined one after the other, and the fields of what has been joined so far."""
+    """Inputs that are joined one by one, and the field after each."""
 
     inputs: Sequence[Field]
     operation: Operation
-    common: Sequence[Common]
+    common: Sequence[Cross]
     fields: list[Field]
 
     def pull(self, g: Gradient, slope: Operation | None = None) -> list[Gradient]:
-        """The gradients of the inputs, for the slope of the operation in its first operand.
+        """The gradients of the inputs; ``slope`` is that of the operation in its first operand.
 
-        The slope is 1 by default.
+        The default slope is 1.
         """
         if len(self.inputs) == 2 and (paths := self._paths(g, slope)):
             return paths
@@ -137,7 +146,7 @@ class _Joined(NamedTuple):
         return [g, *reversed(back)]
 
     def _paths(self, g: Gradient, slope: Operation | None) -> list[Gradient]:
-        """The gradients of two functions of the same number at the same positions, if they are."""
+        """The gradients of two functions of one latent variable; empty for other inputs."""
         one, two = self.inputs
         output = self.fields[-1]
         if one.latent != two.latent or one.grid != two.grid or one.units != two.units:
@@ -157,7 +166,7 @@ class _Joined(NamedTuple):
         two: Field,
         output: Field,
         slope: Operation | None,
-        common: Common,
+        common: Cross,
     ) -> Gradient:
         gathered = _gathered(g, one, (one, two))
         tilt = g.tilt_of(output)
@@ -168,7 +177,7 @@ class _Joined(NamedTuple):
         return Gradient(moments, after, one.latent, gathered.lags)
 
 
-def _folded(inputs: Sequence[Field], operation: Operation, common: Sequence[Common]) -> _Joined:
+def _folded(inputs: Sequence[Field], operation: Operation, common: Sequence[Cross]) -> _Joined:
     fields = [inputs[0]]
     for other, shared in zip(inputs[1:], common, strict=True):
         join = added if operation is np.add else partial(combined, operation=operation)
@@ -176,22 +185,22 @@ def _folded(inputs: Sequence[Field], operation: Operation, common: Sequence[Comm
     return _Joined(inputs, operation, common, fields)
 
 
-def _common(context: Context, fields: Sequence[Field], factors: Sequence[float]) -> list[Common]:
-    """What each input but the first has in common with the sum of those before it."""
-    found: list[Common] = []
+def _common(context: Context, fields: Sequence[Field], factors: Sequence[float]) -> list[Cross]:
+    """The cross moments of each input except the first with the sum of those before it."""
+    found: list[Cross] = []
     for j in range(1, len(fields)):
         crosses = [
             None if fields[i].latent == fields[j].latent else context.common(i, j) for i in range(j)
         ]
         parts = zip(fields, factors, crosses, strict=False)
-        each = [f * factors[j] * shared_by(x, fields[j], cross) for x, f, cross in parts]
+        each = [f * factors[j] * cross_moments(x, fields[j], cross) for x, f, cross in parts]
         is_known = any(cross is not None for cross in crosses)
         found.append(np.sum(each, 0) if is_known else None)
     return found
 
 
 def _gathered(g: Gradient, one: Field, fields: Sequence[Field]) -> Gradient:
-    """The gradient of one of the fields, which may have been broadcast to positions and units."""
+    """The gradient of one of the fields before it was broadcast to positions and units."""
     units = max(each.units for each in fields)
     whole = np.broadcast_shapes(*(each.all_sizes for each in fields))
     folded = g.folded(one.grid, math.prod(whole) / max(one.positions, 1))
@@ -252,8 +261,7 @@ def beside(fields: Sequence[Field]) -> Expected:
 
 
 def _mixture(fields: Sequence[Field], weights: Sequence[float]) -> Array:
-    """The profile of entries that are of each field with that weight."""
-    # Many fields make one profile, for which a few nodes of each are enough.
+    """The profile of a mixture of the entries of fields with those weights."""
     nodes = slice(None) if len(fields) <= _MANY else slice(2, None, 5)
     values = [math.sqrt(each.mean_square) * each.profile[nodes] for each in fields]
     total = float(WEIGHTS[nodes].sum()) * sum(weights)

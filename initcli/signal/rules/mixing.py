@@ -11,37 +11,29 @@ import numpy as np
 from initcli.layers import convolution, core, einsum, embedding, local
 from initcli.layers.spatial import ends, spread_ends
 from initcli.signal import arrays
-from initcli.signal.field import (
-    NODES,
-    WEIGHTS,
-    Field,
-    field,
-    mean_products,
-    normal,
-    profile_of,
-    with_mean,
-)
+from initcli.signal.field import Field, field, mean_products, moments_of, normal
 from initcli.signal.grid import cell_means, cells
-from initcli.signal.joint import Common, shared_by
+from initcli.signal.hermite import NODES, WEIGHTS, profile_of, with_mean
+from initcli.signal.joint import cross_moments
 from initcli.signal.rules.base import (
     Axes,
     Batch,
     Context,
     Expected,
     Gradient,
+    Met,
     NoTheory,
     Rule,
-    Window,
+    by_moment,
     channels_and_grid,
-    connected,
-    products_of_pairs,
+    grids,
     unchanged,
-    weighted_sum,
 )
 from initcli.signal.rules.entries import activated, entrywise
 from initcli.signal.rules.rearranging import permuted
-from initcli.signal.rules.windows import Slid, WindowRule
-from initcli.types import Array, Size
+from initcli.signal.rules.sums import Window, connected, products_of_pairs, weighted_sum
+from initcli.signal.rules.windows import Sliding, WindowRule
+from initcli.types import Array
 
 
 class DenseRule(Rule):
@@ -55,7 +47,7 @@ class DenseRule(Rule):
 
 
 class EinsumDenseRule(Rule):
-    """Sums over the kernel's axes that are not in the output; new ones are units."""
+    """Sums over the axes of the kernel that the output does not have; new axes are units."""
 
     layers = (einsum.EinsumDense,)
     adds_up = True
@@ -78,7 +70,7 @@ class EinsumDenseRule(Rule):
         if sorted(rest) != sorted(kept) or len(set(letters.input)) < len(letters.input):
             raise NoTheory("sums without weights")
         if letters.output[0] != letters.input[0] or letters.output[0] in letters.kernel:
-            raise NoTheory("examples along another axis")
+            raise NoTheory("a batch on another axis")
         units = math.prod(
             n for a, n in zip(letters.kernel, sizes, strict=True) if a not in letters.input
         )
@@ -87,7 +79,7 @@ class EinsumDenseRule(Rule):
         own = [i for i, a in enumerate(rest) if a in letters.kernel]
         if own:
             linear = linear.then(lambda y: _with_weights_apart(y, own))
-        # The units stand last.
+        # The units are last.
         order = [*(rest.index(a) for a in kept), len(kept)]
         linear = linear.then(lambda y: permuted(y, order))
         linear = linear.then(lambda y: activated(layer.activation, y, axes))
@@ -95,13 +87,13 @@ class EinsumDenseRule(Rule):
 
 
 def _with_weights_apart(given: Field, own: Sequence[int]) -> Expected:
-    """Positions along those axes have weights of their own, and only their means in common."""
+    """The effect of separate weights at the positions of some axes: only means are common."""
     alike = math.prod(n for axis, n in enumerate(given.grid) if axis not in own)
     count = math.prod(given.grid)
     share = (alike - 1) / (count - 1) if count > 1 else 1.0
     moments, level = given.moments, mean_products(given.means, given.means)
     moments[2:] = share * moments[2:] + (1 - share) * level[2:]
-    pairs = np.array([1.0, 1.0, share, share]).reshape(4, *(1,) * len(given.grid))
+    pairs = by_moment([1.0, 1.0, share, share], given.grid)
     return Expected(normal(moments, given.means, given.units), lambda g: [g.times(pairs)])
 
 
@@ -110,73 +102,58 @@ class ConvolutionRule(WindowRule):
     adds_up = True
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
-        channels, grid = channels_and_grid(context.inputs[0], layer.data_format)
-        filters, outputs = channels_and_grid(context.outputs[0], layer.data_format)
-        strides, dilation = layer.steps, layer.dilations
+        channels, _ = channels_and_grid(context.inputs[0], layer.data_format)
+        filters, _ = channels_and_grid(context.outputs[0], layer.data_format)
         weights, bias = context.weights, context.weights.get("bias")
-        if isinstance(layer, convolution.ConvTranspose):
-            extras = getattr(layer, "_output_padding")  # noqa: B009
-            cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
-            spread = Slid(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
-            # Two positions have weights in common if they are a multiple of the strides apart.
-            pairs = np.array([1.0, 1.0, *[1 / math.prod(strides)] * 2])
-
-            def over(x: Array) -> Array:
-                return spread.unboxed((x.T * pairs[: len(x)]).T)
-
-            linear = weighted_sum(
-                given,
-                filters,
-                weights["kernel"],
-                bias,
-                depth=channels // layer.groups,
-                window=Window(over, spread.box),
-                feeds=filters // layer.groups,
-            )
-        else:
-            padding = ends(grid, layer.window, strides, dilation, layer.padding)
-            window = _window(grid, outputs, layer.window, arrays.Window(strides, dilation, padding))
-            if isinstance(layer, convolution.SeparableConv | convolution.DepthwiseConv):
-                is_separable = isinstance(layer, convolution.SeparableConv)
-                each = layer.depth_multiplier
-                linear = weighted_sum(
-                    given,
-                    channels * each,
-                    weights["depthwise_kernel" if is_separable else "kernel"],
-                    None if is_separable else bias,
-                    depth=1,
-                    window=window,
-                    feeds=each,
-                    fan_in=math.prod(layer.window),
-                )
-                if is_separable:
-                    pointwise = weights["pointwise_kernel"]
-                    mixed = channels * each
-                    linear = linear.then(lambda y: connected(y, mixed, filters, pointwise, bias))
-            else:
-                groups = getattr(layer, "groups", 1)
-                depth = channels // groups
-                linear = weighted_sum(
-                    given,
-                    filters,
-                    weights["kernel"],
-                    bias,
-                    depth=depth,
-                    window=window,
-                    feeds=filters // groups,
-                    fan_in=math.prod(layer.window) * depth,
-                )
+        is_transposed = isinstance(layer, convolution.ConvTranspose)
+        is_separable = isinstance(layer, convolution.SeparableConv)
+        groups, units = getattr(layer, "groups", 1), filters
+        if isinstance(layer, convolution.SeparableConv | convolution.DepthwiseConv):
+            groups, units = channels, channels * layer.depth_multiplier
+        depth = channels // groups
+        linear = weighted_sum(
+            given,
+            units,
+            weights["depthwise_kernel" if is_separable else "kernel"],
+            None if is_separable else bias,
+            depth=depth,
+            window=(_transposed if is_transposed else _window)(layer, context),
+            feeds=units // groups,
+            fan_in=math.inf if is_transposed else math.prod(layer.window) * depth,
+        )
+        if is_separable:
+            kernel = weights["pointwise_kernel"]
+            linear = linear.then(lambda y: connected(y, units, filters, kernel, bias))
         axes = self.axes(layer, context, given)
         return linear.then(lambda y: activated(layer.activation, y, axes))
 
 
-def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Window:
-    """A window that slides over the positions.
+def _transposed(layer: Any, context: Context) -> Window:
+    """The window of a transposed convolution."""
+    grid, outputs = grids(layer, context)
+    strides, dilation = layer.steps, layer.dilations
+    extras = getattr(layer, "_output_padding")  # noqa: B009
+    cut = spread_ends(layer.window, strides, dilation, layer.padding, extras, grid, outputs)
+    spread = Sliding(outputs, grid, layer.window, arrays.Window(strides, dilation, cut))
+    # Two positions have common weights if they are a multiple of the strides apart.
+    pairs = np.array([1.0, 1.0, *[1 / math.prod(strides)] * 2])
 
-    Of two positions, only the places that are inside the image for both are products of the same
-    weight, and zeros that were padded before count as outside.
+    def over(x: Array) -> Array:
+        return spread.unboxed((x.T * pairs[: len(x)]).T)
+
+    return Window(over, spread.box)
+
+
+def _window(layer: Any, context: Context) -> Window:
+    """The window of a convolution.
+
+    In the sum of two positions, only places that are inside the image for both are products of the
+    same weight. Zeros of an earlier padding count as outside.
     """
-    slid = Slid(grid, outputs, size, whole)
+    grid, outputs = grids(layer, context)
+    strides, dilation = layer.steps, layer.dilations
+    padding = ends(grid, layer.window, strides, dilation, layer.padding)
+    slid = Sliding(grid, outputs, layer.window, arrays.Window(strides, dilation, padding))
 
     def over(x: Array) -> Array:
         if len(x) < 4:
@@ -184,20 +161,20 @@ def _window(grid: Size, outputs: Size, size: Size, whole: arrays.Window) -> Wind
         sizes = np.sqrt(np.maximum(x[0], 0.0))
         return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
-    return Window(over, slid.unboxed, math.prod(size), slid.box)
+    return Window(over, slid.unboxed, math.prod(layer.window), slid.box)
 
 
 class LocallyConnectedRule(WindowRule):
-    """A convolution whose outputs at two positions have no weights in common."""
+    """A convolution with separate weights at each position."""
 
     layers = (local.LocallyConnected,)
 
     def expected(self, layer: local.LocallyConnected, context: Context, given: Field) -> Expected:
-        channels, grid = channels_and_grid(context.inputs[0], layer.data_format)
-        _, outputs = channels_and_grid(context.outputs[0], layer.data_format)
+        channels, _ = channels_and_grid(context.inputs[0], layer.data_format)
+        grid, outputs = grids(layer, context)
         padding = layer.positions(context.inputs[0]).padding
         whole = arrays.Window(layer.steps, (1,) * layer.rank, padding)
-        slid = Slid(grid, outputs, layer.window, whole)
+        slid = Sliding(grid, outputs, layer.window, whole)
         window = Window(slid.box, slid.unboxed)
         kernel, bias = context.weights["kernel"], context.weights.get("bias")
         linear = weighted_sum(given, layer.filters, kernel, bias, depth=channels, window=window)
@@ -218,16 +195,14 @@ class TableRule(Rule):
                 tied = _tied(linear.output, context.tied, layer.output_dim)
                 linear = linear._replace(output=tied)
             return linear.then(lambda y: capped(layer, y))
-        moments = np.empty((4, *cells(context.inputs[0][1:])))
-        moments[0] = table.second
-        # Two entries are of the same row with probability 1 / input_dim.
-        moments[1:] = table.mean**2 + table.variance / layer.input_dim
-        output = normal(moments, np.full(moments.shape[1:], table.mean), layer.output_dim)
-
-        share = 1 / layer.input_dim
+        grid, share = cells(context.inputs[0][1:]), 1 / layer.input_dim
+        # Two entries come from the same row with probability 1 / input_dim.
+        pair = table.mean**2 + table.variance / layer.input_dim
+        moments = moments_of(grid, table.second, pair, pair, pair)
+        output = normal(moments, np.full(grid, table.mean), layer.output_dim)
 
         def gradient(g: Gradient, batch: Batch) -> float:
-            # A row has that share of the positions, and of the pairs its square.
+            # A row gets this fraction of the positions, and its square of the pairs.
             shares = np.array([share, *[share**2] * 3])
             return products_of_pairs(shares, g.moments, batch)
 
@@ -236,7 +211,7 @@ class TableRule(Rule):
 
 
 def capped(layer: embedding.ReversibleEmbedding, given: Field) -> Expected:
-    """c · tanh(x / c) of scores with a bound c."""
+    """c · tanh(x / c), for scores with a soft cap c."""
     cap = layer.logit_soft_cap
     return (
         unchanged(given) if cap is None else entrywise(lambda x: cap * arrays.tanh(x / cap), given)
@@ -244,15 +219,15 @@ def capped(layer: embedding.ReversibleEmbedding, given: Field) -> Expected:
 
 
 def _tied(apart: Field, common: float, width: int) -> Field:
-    """x · eᵀ over a table of which one row e made x, with E[x e] in common.
+    """x · eᵀ over a table of V rows e, one of which produced x, with E[x e] as given.
 
-    All but one of the V sums of a position are as if x and the table were independent. That one has
-    the mean d E[x e], and for normal entries a variance that is larger by d E[x e]².
+    The other V − 1 sums of a position are those of an independent table. That of the row has the
+    mean d E[x e], and for normal entries a variance that is larger by d E[x e]².
     """
     share, mean = 1 / apart.units, width * common
     moments = apart.moments.copy()
     moments[0] += share * (mean**2 + width * common**2)
-    # Two examples, or positions, of which one or the other has that row.
+    # Of two examples or positions, one or the other has that row.
     means = apart.means + share * mean
     moments[1:] += 2 * share * mean * apart.means + (share * mean) ** 2
     second = apart.mean_square
@@ -262,7 +237,7 @@ def _tied(apart: Field, common: float, width: int) -> Field:
         np.concatenate([others, single]), np.concatenate([WEIGHTS * (1 - share), WEIGHTS * share])
     )
     values = with_mean(values, float(means.mean()), float(moments[0].mean()))
-    # That row stands out in every draw.
+    # That row is an outlier in every draw.
     return field(moments, apart.units, values, pinned=True)
 
 
@@ -271,14 +246,13 @@ class PositionEmbeddingRule(Rule):
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
         table = context.weights["embeddings"]
-        moments = np.empty((4, *cells(context.inputs[0][1:-1])))
-        moments[0] = moments[1] = table.second
-        moments[2] = moments[3] = table.mean**2
-        output = normal(moments, np.full(moments.shape[1:], table.mean), context.inputs[0][-1])
+        grid, square = cells(context.inputs[0][1:-1]), table.mean**2
+        moments = moments_of(grid, table.second, table.second, square, square)
+        output = normal(moments, np.full(grid, table.mean), context.inputs[0][-1])
         rows: int = layer.sequence_length
 
         def gradient(g: Gradient, batch: Batch) -> float:
-            # Examples add up in the row of their position.
+            # The examples are summed in the row of their position.
             each = float(g.moments[0].mean()) + (batch.examples - 1) * float(g.moments[1].mean())
             return float(batch.examples * each * batch.positions / rows)
 
@@ -301,15 +275,8 @@ class SinePositionRule(Rule):
         output = normal(moments, means, width)
         return Expected(output, lambda g: [Gradient.even(np.zeros(given.grid))])
 
-    def through(
-        self,
-        layer: embedding.SinePositionEncoding,
-        context: Context,
-        fields: Sequence[Field],
-        other: Field,
-        crosses: Sequence[Common],
-    ) -> Array:
-        return shared_by(self.expected(layer, context, *fields).output, other, None)
+    def through(self, layer: embedding.SinePositionEncoding, context: Context, met: Met) -> Array:
+        return cross_moments(self.expected(layer, context, *met.fields).output, met.other, None)
 
 
 class ClassTokenRule(Rule):

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from initcli.layers import normalization
 from initcli.signal.field import (
-    NODES,
-    WEIGHTS,
     Field,
     by_position,
     field,
-    hidden,
+    latent_correlations,
     mean_products,
     normal,
-    pair_shares,
-    unit_scatters,
 )
 from initcli.signal.gradient import divided
-from initcli.signal.joint import Common, shared_by
+from initcli.signal.hermite import NODES, TINY, WEIGHTS
+from initcli.signal.joint import Cross, cross_moments
+from initcli.signal.moments import Weight
 from initcli.signal.rules.base import (
     Axes,
     Context,
@@ -30,14 +27,15 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Rule,
-    Weight,
+    TwoCalls,
     affine,
+    by_moment,
     counted_from_end,
-    weighted,
-    with_bias,
 )
 from initcli.signal.rules.layout import independent
 from initcli.signal.rules.merging import beside
+from initcli.signal.rules.sums import weighted, with_bias
+from initcli.signal.scatter import pair_shares, unit_scatters
 from initcli.types import Array
 
 
@@ -47,9 +45,9 @@ class _NormalizationRule(Rule):
 
 
 class BatchNormalizationRule(_NormalizationRule):
-    """Channel by channel: the mean that is taken off is that of all pairs of entries.
+    """Normalization of each channel: the mean over the batch and all positions is subtracted.
 
-    Backwards, the mean of g and the part of g along the output are taken off (Yang et al. 2019,
+    Backwards, the mean of g and the projection of g on the output are subtracted (Yang et al. 2019,
     arXiv:1902.08129).
     """
 
@@ -76,25 +74,20 @@ class BatchNormalizationRule(_NormalizationRule):
         return _scaled(Expected(together.output, pull), context)
 
     def of_calls(
-        self,
-        layer: normalization.BatchNormalization,
-        context: Context,
-        inputs: Sequence[Sequence[Field]],
-        outputs: Sequence[Field],
-        crosses: Sequence[Sequence[Common]],
-    ) -> Common:
-        """Each call takes off the mean of its own batch."""
+        self, layer: normalization.BatchNormalization, context: Context, calls: TwoCalls
+    ) -> Cross:
+        """Each call subtracts the mean of its own batch."""
         if not layer.trainable:
-            return super().of_calls(layer, context, inputs, outputs, crosses)
+            return super().of_calls(layer, context, calls)
         if context.weights.get("beta", Weight(0.0, 0.0)).second:
-            raise NoTheory("a beta that calls have in common")
-        (one,), (two,) = inputs
+            raise NoTheory("a random beta of several calls")
+        (one,), (two,) = calls.inputs
         shares = pair_shares(context.batch, one.positions)
         factors = [
             float(after.second.mean() / _centered(before.moments, shares)[0].mean())
-            for before, after in zip((one, two), outputs, strict=True)
+            for before, after in zip((one, two), calls.outputs, strict=True)
         ]
-        cross = _centered(shared_by(one, two, crosses[0][0]), shares)
+        cross = _centered(cross_moments(one, two, calls.crosses[0][0]), shares)
         return cross * math.sqrt(factors[0] * factors[1])
 
 
@@ -102,7 +95,7 @@ def _centered(moments: Array, shares: Array) -> Array:
     """Moments of x − μ, for the mean μ over the batch and all positions."""
     with_center = np.tensordot(shares, moments, 1)
     same = moments[:2] - 2 * with_center + with_center.mean()
-    # The other position is any, and has on average as much in common with μ as μ itself.
+    # The other position is random: on average its product with μ is μ².
     return np.concatenate([same, moments[2:] - with_center])
 
 
@@ -118,17 +111,17 @@ def _by_channel(
     size = spread / channels.kept if channels.kept > 0 else spread + layer.epsilon
     output = field(centered / size, given.units, values, given.latent, pinned=True)
     unit = output.moments.reshape(4, -1).mean(1)
-    # E[1 / V] is more than 1 / E[V] for the variance V of few entries, which is nearly gamma.
+    # The variance V of few entries is nearly gamma distributed, with E[1 / V] > 1 / E[V].
     (scatter,) = unit_scatters(field(output.moments, given.units), context.batch)
     uneven = 1 / (1 - min(scatter, 0.5))
 
     def pull(g: Gradient) -> list[Gradient]:
         along = float(shares @ (g.moments.reshape(4, -1).mean(1) * unit))
-        rest = _centered(g.moments, shares) - along * unit.reshape(4, *(1,) * len(g.grid))
+        rest = _centered(g.moments, shares) - along * by_moment(unit, g.grid)
         rest[0] = np.maximum(rest[0], 0.0)
         before = g.tilt_of(given)
         tilt = channels.tilt if before is None else before * channels.tilt
-        tilt = tilt / max(float(WEIGHTS @ tilt), 1e-300)
+        tilt = tilt / max(float(WEIGHTS @ tilt), TINY)
         return [Gradient(rest * channels.inverse * uneven, tilt, given.latent)]
 
     return Expected(output, pull)
@@ -137,7 +130,7 @@ def _by_channel(
 def normalized_by_step(
     layer: normalization.BatchNormalization, context: Context, given: Field
 ) -> Expected:
-    """Batch normalization of each position by the batch alone."""
+    """Batch normalization of each position with the statistics of the batch at that position."""
     shares = pair_shares(context.batch, 1)[:2]
 
     def centered(moments: Array) -> Array:
@@ -162,10 +155,10 @@ def normalized_by_step(
 
 
 class _Channels(NamedTuple):
-    """Channels whose variances V differ, because their means do and entries are no plain sums.
+    """Moments over channels with different variances V, because of means and nonlinear functions.
 
-    ``kept`` is E[V / (V + ε)], ``inverse`` E[1 / (V + ε)], and ``tilt`` the latter given each
-    normal number, relative to its mean.
+    ``kept`` is E[V / (V + ε)], ``inverse`` is E[1 / (V + ε)], and ``tilt`` is the latter given the
+    latent variable, relative to its mean.
     """
 
     kept: float
@@ -174,17 +167,17 @@ class _Channels(NamedTuple):
 
 
 def _channels(given: Field, variance: float, epsilon: float) -> _Channels:
-    """By the part of the normal number behind an entry that all entries of a channel share."""
-    common = float(np.clip(hidden(given)[2].mean(), 0.0, 0.999))
+    """The moments by the part of the latent variable that is common to a channel."""
+    common = float(np.clip(latent_correlations(given)[2].mean(), 0.0, 0.999))
     means, rest = NODES[_MEANS], NODES[_REST]
     at_means, at_rest = (WEIGHTS[part] / WEIGHTS[part].sum() for part in (_MEANS, _REST))
     z = math.sqrt(common) * means[:, None] + math.sqrt(1 - common) * rest
     values = np.interp(z, NODES, given.profile)
     variances = values**2 @ at_rest - (values @ at_rest) ** 2
-    variances = variances * (variance / max(float(at_means @ variances), 1e-300))
+    variances = variances * (variance / max(float(at_means @ variances), TINY))
     inverses = 1 / (variances + epsilon)
     inverse = float(at_means @ inverses)
-    # Given z, the channel's part is normal about √common · z.
+    # Given z, the common part is normal with the mean √common · z.
     back = math.sqrt(common) * NODES[:, None] + math.sqrt(1 - common) * rest
     tilt = np.interp(back, means, inverses) @ at_rest / inverse
     return _Channels(float(at_means @ (variances * inverses)), inverse, tilt)
@@ -195,7 +188,7 @@ _REST = slice(2, None, 5)
 
 
 class UnitStatisticsRule(_NormalizationRule):
-    """Normalizations by the units of one position, or of a group of units at all positions."""
+    """Normalizations over the units of a position, or over a group of units at all positions."""
 
     layers = (
         normalization.LayerNormalization,
@@ -217,12 +210,12 @@ class UnitStatisticsRule(_NormalizationRule):
         if is_group:
             groups = given.units if layer.groups == -1 else layer.groups
             count, positions = given.units // groups, given.positions
-            # Units of a group have their own means over positions.
+            # The units of a group have different means over positions.
             places = float((given.moments[2] - level).mean()) / count * (1 - 1 / positions)
             level = np.full(given.grid, float(level.mean()) + places)
             second = np.full(given.grid, float(second.mean()))
         if isinstance(layer, normalization.UnitNormalization):
-            # Below this the layer leaves a vector as it is.
+            # The layer does not change vectors below this size.
             size = np.maximum(second * given.units, 1e-24)
         elif is_scaled:
             size = second - given.means**2 + layer.epsilon
@@ -230,14 +223,14 @@ class UnitStatisticsRule(_NormalizationRule):
             size = np.maximum(second - level, 0.0) + layer.epsilon
         values = given.profile - (float(WEIGHTS @ given.profile) if centers else 0.0)
         together = max(count * positions, 1)
-        # E[1 / S] is more than 1 / E[S] for a mean S of few squares.
+        # E[1 / S] > 1 / E[S] for a mean S of few squares.
         uneven = 1 / (1 - min(2 / together, 0.5))
 
         def pull(g: Gradient) -> list[Gradient]:
-            # What goes along the output is taken off, and the mean where the layer centers.
+            # Subtract the projection on the output, and the mean where the layer centers.
             mean = (g.second / positions + (1 - 1 / positions) * g.cross) / max(count, 1)
             off = g.second / together + centers * mean
-            kept = np.maximum(1 - off / max(g.second, 1e-300), 0.0)
+            kept = np.maximum(1 - off / max(g.second, TINY), 0.0)
             return [g.times(kept / size * uneven)]
 
         output = _standardized(given, level, size, values)
@@ -253,13 +246,13 @@ def _standardized(given: Field, level: Array, variance: Array, values: Array) ->
     moments[0] = np.maximum(moments[0], 0.0)
     lags = given.lags
     if lags is not None:
-        share = float(level.mean()) / max(given.mean_square, 1e-300)
-        lags = (lags - share) / max(1 - share, 1e-300)
+        share = float(level.mean()) / max(given.mean_square, TINY)
+        lags = (lags - share) / max(1 - share, TINY)
     return field(moments, given.units, values, given.latent, True, lags)
 
 
 def _scaled(normalized: Expected, context: Context) -> Expected:
-    """gamma · x + beta; RMSNormalization calls its gamma ``scale``."""
+    """gamma · x + beta; the gamma of RMSNormalization is ``scale``."""
     gamma = context.weights.get("gamma", context.weights.get("scale"))
     beta = context.weights.get("beta")
     if gamma is not None and gamma != Weight(1.0, 0.0):

@@ -14,20 +14,21 @@ from initcli.layers.operations import Operation, computation, is_elementwise
 from initcli.signal import arrays
 from initcli.signal.field import Field, mean_products, normal
 from initcli.signal.grid import edges
-from initcli.signal.joint import Common, shared_by
+from initcli.signal.joint import cross_moments
 from initcli.signal.rules.base import (
     Axes,
     Context,
     Expected,
     Gradient,
+    Met,
     NoTheory,
     Rule,
     affine,
     rule_of,
 )
 from initcli.signal.rules.entries import activated, entrywise
+from initcli.signal.rules.pooling import averaged_over_all, mean_in_common
 from initcli.signal.rules.rearranging import permuted, reshaped
-from initcli.signal.rules.windows import averaged_over_all, mean_in_common
 from initcli.types import Array, snake_case
 
 _MERGING: dict[str, type[Layer]] = {
@@ -37,12 +38,12 @@ _MERGING: dict[str, type[Layer]] = {
 _OPERANDS = ("x", "y", "x1", "x2", "a", "b")
 _REARRANGING = ("Reshape", "ExpandDims", "Squeeze")
 _BY_UNITS = ("GetItem", "Mean", "Softmax", "LogSoftmax", "Sparsemax", "Glu")
-"""Operations that need the units on the last axis."""
+"""Operations that require units on the last axis."""
 
 
 class OperationRule(Rule):
     layers = (Operation,)
-    heeds_common = True
+    uses_cross_moments = True
 
     def axes(self, layer: Operation, context: Context, *fields: Field) -> Axes:
         if len(fields) > 1:
@@ -81,38 +82,32 @@ class OperationRule(Rule):
         same = _as_layer(layer, count)
         return None if same is None else rule_of(same).factors(same, count)
 
-    def through(
-        self,
-        layer: Operation,
-        context: Context,
-        fields: Sequence[Field],
-        other: Field,
-        crosses: Sequence[Common],
-    ) -> Array:
-        given, rank = fields[0], len(context.inputs[0])
+    def through(self, layer: Operation, context: Context, met: Met) -> Array:
+        given, other, cross = met.fields[0], met.other, met.crosses[0]
         if layer.function == "GetItem" and other.grid == given.grid:
-            # Of other positions than the one that is picked, but for that one itself.
-            moments = shared_by(given, other, crosses[0])
+            # Moments of two positions, and of one at the picked position.
+            moments = cross_moments(given, other, cross)
             here, _ = _cell(given, _position(layer))
             picked = np.stack([*moments[2:], *moments[2:]])
             picked[:, here] = np.tile(moments[:2, here], 2)
             return picked
         if layer.function != "Mean":
-            return super().through(layer, context, fields, other, crosses)
+            return super().through(layer, context, met)
+        rank = len(context.inputs[0])
         if _mean_axes(layer, rank) == [1 - rank]:
-            return mean_in_common(given, other, crosses[0])
-        # One of the units is the same as that of the other tensor.
-        level = shared_by(given, other, None)
-        return level + (shared_by(given, other, crosses[0]) - level) / given.units
+            return mean_in_common(given, other, cross)
+        # One of the units is that of the other tensor.
+        level = cross_moments(given, other, None)
+        return level + (cross_moments(given, other, cross) - level) / given.units
 
 
 def _operands(layer: Operation) -> tuple[Any, ...]:
-    """What the operation is of; Keras 2 gives operands by name."""
+    """The operands; Keras 2 stores them by name."""
     return (*layer.arguments, *(layer.keywords[k] for k in _OPERANDS if k in layer.keywords))
 
 
 def _as_layer(layer: Operation, count: int) -> Layer | None:
-    """The layer that does the same to several tensors, if there is one."""
+    """The layer that computes the same from several tensors, if any."""
     if count == 2 and layer.function in _MERGING and _are_tensors(_operands(layer)):
         return _MERGING[layer.function]()
     if count > 1 and layer.function == "Concatenate":
@@ -125,12 +120,12 @@ def _are_tensors(arguments: tuple[Any, ...]) -> bool:
 
 
 def _argument(layer: Operation, name: str) -> Any:
-    """The first argument beside the tensor, or the one of that name."""
+    """The first argument after the tensor, or the one with that name."""
     return layer.arguments[1] if len(layer.arguments) > 1 else layer.keywords.get(name)
 
 
 def _scale(function: str, operands: tuple[Any, ...]) -> tuple[float, float] | None:
-    """Factor and summand of an operation with one number, if it is one."""
+    """Factor and offset of an affine operation with one number; None for others."""
     numbers = [each for each in operands if isinstance(each, int | float)]
     if len(operands) != 2 or len(numbers) != 1:
         return None
@@ -147,11 +142,11 @@ def _scale(function: str, operands: tuple[Any, ...]) -> tuple[float, float] | No
 
 
 def _order(layer: Operation, rank: int) -> list[int]:
-    """Where each axis beside the batch comes from, the batch not counted."""
+    """The source of each axis of a transpose, without the batch."""
     axes = _argument(layer, "axes")
     order = [axis % rank for axis in axes] if axes is not None else [*range(rank)][::-1]
     if order[0] != 0:
-        raise NoTheory("examples along another axis")
+        raise NoTheory("a batch on another axis")
     return [axis - 1 for axis in order[1:]]
 
 
@@ -171,7 +166,7 @@ def _picked(layer: Operation, given: Field) -> Expected:
 
 
 def _cell(given: Field, position: int) -> tuple[int, int]:
-    """The cell of a position of a sequence, and how many positions it has."""
+    """The cell of a position of a sequence, and its number of positions."""
     (n,) = given.all_sizes
     starts = edges(n, 1)
     cell = int(np.searchsorted(starts, position % n, "right")) - 1

@@ -1,8 +1,8 @@
-"""Recurrent layers that start as the identity: each unit sees its own earlier state alone.
+"""Recurrent layers that start as the identity: each unit depends on its own earlier state only.
 
-The states of a unit depend on one another then, and are no sums over many units (Le et al. 2015,
-arXiv:1504.00941). Units are alike and independent, so that a few thousand of them are followed
-through the steps, for inputs that are normal with the covariance of every two steps.
+The states of a unit are then not sums over many units (Le et al. 2015, arXiv:1504.00941). Units are
+independent and identically distributed. A few thousand of them are simulated step by step, with
+normal inputs that have the covariance of every two steps.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from initcli.signal import arrays
 from initcli.types import Array
 
 _ENTRIES = 1 << 20
-"""Numbers that flow in, of all units, steps and gates."""
+"""The largest number of inputs of all units, steps and gates."""
 _MOST_UNITS = 1 << 11
-"""Units that are followed: the standard error of a mean square of normal numbers is 3 %."""
+"""The largest number of units to simulate, with a standard error of 3 % in a mean square."""
 
 States = tuple[Array, ...]
 Cell = Callable[[Sequence[Array], Sequence[float], States], States]
-"""From what flows into each gate, the factor of the own state in each, and the states, to those
-after a step; the first is the output."""
+"""Takes the input of each gate, the factor of the unit's own state in each, and the states of a
+unit to its next states; the first is the output."""
 
 
 def own_factors(made: Initializer, gates: int) -> list[float] | None:
-    """The factor of a unit's own state in each gate; None where it sees other states as well."""
+    """The factor of a unit's own state in each gate; None if the gates depend on other states."""
     if isinstance(made, Identity):
         return [made.gain if made.repeated or gate == 0 else 0.0 for gate in range(gates)]
     if isinstance(made, Joined) and len(made.parts) == gates:
@@ -60,7 +60,7 @@ def lstm_cell(activation: Activation, recurrent: Activation) -> Cell:
 
 
 def gru_cell(activation: Activation, recurrent: Activation) -> Cell:
-    """h = u h + (1 − u) g, whose candidate g sees the state through a gate r"""
+    """h = u h + (1 − u) g, where the candidate g depends on r h with a gate r"""
     squash, gate = _called(activation), _called(recurrent)
 
     def step(fed: Sequence[Array], own: Sequence[float], states: States) -> States:
@@ -74,8 +74,8 @@ def gru_cell(activation: Activation, recurrent: Activation) -> Cell:
 class Followed(NamedTuple):
     """E[h h'] at every two steps of one example and of two, E[h] by step, E[c²] and E[c c'], E[c].
 
-    ``pull`` takes E[g g'] of the states, and E[g²] of the last carry, to the sum over gates of that
-    of what flows in.
+    ``pull`` takes E[g g'] of the states and E[g²] of the last carry to E[g g'] of the inputs of
+    gates, summed over gates.
     """
 
     states: Array
@@ -86,21 +86,21 @@ class Followed(NamedTuple):
 
 
 def followed_units(steps: int, gates: int) -> int:
-    """How many units are followed."""
+    """The number of units to simulate."""
     return max(min(_ENTRIES // max(steps * gates, 1), _MOST_UNITS), 128)
 
 
 def followed(
     inputs: Array, means: Sequence[float], own: Sequence[float], cell: Cell, count: int
 ) -> Followed:
-    """Follow units through all steps.
+    """Simulate units through all steps.
 
     Args:
-        inputs: E[z z'] of what flows into a gate at every two steps: (2, steps, steps).
+        inputs: E[z z'] of the input of a gate at every two steps: (2, steps, steps).
         means: E[z] of each gate.
-        own: the factor of the own state in each gate.
+        own: the factor of the unit's own state in each gate.
         cell: a step.
-        count: states of a unit.
+        count: number of states of a unit.
     """
     steps, gates = inputs.shape[1], len(own)
     units = followed_units(steps, gates)

@@ -1,4 +1,4 @@
-"""Rules of layers that keep entries and move them: reshaping, padding, repeating."""
+"""Rules of layers that move entries: reshaping, padding, repeating."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from initcli.layers import preprocessing, reshaping
 from initcli.layers.base import per_axis
 from initcli.signal import arrays
-from initcli.signal.field import Field, field
+from initcli.signal.field import Field, field, moments_of
 from initcli.signal.grid import cells, coarse
 from initcli.signal.rules.base import (
     Context,
@@ -21,11 +21,12 @@ from initcli.signal.rules.base import (
     Gradient,
     NoTheory,
     Rule,
-    channels_and_grid,
+    by_moment,
+    grids,
     unchanged,
 )
 from initcli.signal.rules.layout import laid
-from initcli.signal.rules.windows import Slid, WindowRule, moved
+from initcli.signal.rules.windows import Sliding, WindowRule, moved
 from initcli.types import Array, Size
 
 
@@ -44,7 +45,7 @@ class PermuteRule(EntrywiseRule):
 
 
 def permuted(given: Field, order: Sequence[int]) -> Expected:
-    """The same entries with the axes beside the batch in another order, counted from 0."""
+    """The same entries with the axes in another order, counted from 0 without the batch."""
     rank = len(order)
     units = {axis + rank for axis in given.axes}
     axes = tuple(place - rank for place, axis in enumerate(order) if axis in units)
@@ -52,7 +53,7 @@ def permuted(given: Field, order: Sequence[int]) -> Expected:
     moves = [1 + grid.index(axis) for axis in order if axis not in units]
     if moves == sorted(moves) and axes == given.axes:
         return unchanged(given)
-    # Entries that have moved are not functions of the numbers that now stand beside them.
+    # Entries move to other positions, so that they have another latent variable.
     moments = given.moments.transpose(0, *moves)
     output = field(moments, given.units, given.profile, pinned=given.pinned)
     back = np.argsort([0, *moves])
@@ -62,8 +63,8 @@ def permuted(given: Field, order: Sequence[int]) -> Expected:
 def reshaped(given: Field, shape: Size, target: Size) -> Expected:
     """The same entries, in the same order, on other axes.
 
-    Axes fall into groups, each of as many entries before as after. A group of units alone stays
-    one, and so does a group of positions. A group with both becomes units.
+    Axes form groups with equal numbers of entries before and after. A group of units becomes units,
+    a group of positions becomes positions, and a group with both becomes units.
     """
     rank = len(shape)
     units = {axis + rank for axis in given.axes}
@@ -101,7 +102,7 @@ def reshaped(given: Field, shape: Size, target: Size) -> Expected:
 
 
 def _rearranged(moments: Array, grid: Size) -> Array:
-    """Moments (any number, positions…) on other axes; at other cells all have the mean."""
+    """Moments (n, positions…) on other axes; the mean, if the number of cells differs."""
     flat = moments.reshape(len(moments), -1)
     if flat.shape[1] != math.prod(grid):
         flat = np.repeat(flat.mean(1, keepdims=True), math.prod(grid), 1)
@@ -109,9 +110,9 @@ def _rearranged(moments: Array, grid: Size) -> Array:
 
 
 def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
-    """The smallest groups of axes whose entries are the same before and after.
+    """The smallest groups of axes with equal numbers of entries before and after.
 
-    Axes of size 1 that are in no group stand alone.
+    Other axes of size 1 are groups of their own.
     """
     before, after = list(range(len(shape))), list(range(len(target)))
     while before or after:
@@ -122,14 +123,10 @@ def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
         if two and target[two[0]] == 1 and not (one and shape[one[0]] == 1):
             yield [], [after.pop(0)]
             continue
-        if not one or not two:
-            raise NoTheory("another number of entries")
         before, after = before[1:], after[1:]
         m, n = shape[one[0]], target[two[0]]
         while m != n:
             grows, rest, sizes = (one, before, shape) if m < n else (two, after, target)
-            if not rest:
-                raise NoTheory("another number of entries")
             size = sizes[rest[0]]
             m, n = (m * size, n) if m < n else (m, n * size)
             grows.append(rest.pop(0))
@@ -137,7 +134,7 @@ def _groups(shape: Size, target: Size) -> Iterator[tuple[list[int], list[int]]]:
 
 
 class PreprocessingRule(Rule):
-    """Entries of the input, in another number."""
+    """Entries of the input, with another number of them."""
 
     layers = (preprocessing.Preprocessing,)
 
@@ -148,7 +145,7 @@ class PreprocessingRule(Rule):
         axes = self.axes(layer, context, given)
         sizes = tuple(size for axis, size in enumerate(after, -len(after)) if axis not in axes)
         grid = cells(sizes)
-        mean = given.moments.reshape(4, -1).mean(1).reshape(4, *(1,) * len(grid))
+        mean = by_moment(given.moments.reshape(4, -1).mean(1), grid)
         moments = np.broadcast_to(mean, (4, *grid))
         units = math.prod(after) // max(math.prod(sizes), 1)
         more = math.prod(after) / max(math.prod(before), 1)
@@ -163,8 +160,7 @@ class RepeatVectorRule(Rule):
 
     def expected(self, layer: reshaping.RepeatVector, context: Context, given: Field) -> Expected:
         same, inputs = (float(each.mean()) for each in given.moments[:2])
-        moments = np.empty((4, *cells((layer.n,))))
-        moments[::2], moments[1::2] = same, inputs
+        moments = moments_of(cells((layer.n,)), same, inputs, same, inputs)
         output = field(moments, given.units, given.profile, pinned=given.pinned)
         return Expected(output, lambda g: [g.folded((), layer.n)])
 
@@ -179,13 +175,12 @@ class EndsRule(WindowRule):
         argument = "padding" if is_padding else "cropping"
         around = reshaping.each_end(getattr(layer, argument), layer.rank, argument)
         sign = 1 if is_padding else -1
-        before, after = _grids(layer, context)
+        before, after = grids(layer, context)
         slid = moved(before, after, [(sign * a, sign * b) for a, b in around])
-
-        # Of two positions, both may be among the zeros.
+        # Two positions may both be zeros.
         n, m = (max(math.prod(each) - 1, 1) for each in (before, after))
         alone = (1, 1, *[min(n / m, 1.0)] * 2), (1, 1, *[min(m / n, 1.0)] * 2)
-        to_output, to_input = (np.reshape(each, (4, *(1,) * len(before))) for each in alone)
+        to_output, to_input = (by_moment(each, before) for each in alone)
 
         def pull(g: Gradient) -> list[Gradient]:
             return [g.with_moments(slid.unboxed(g.moments) * to_input)]
@@ -193,12 +188,6 @@ class EndsRule(WindowRule):
         moments = slid.box(given.moments) * to_output
         output = field(moments, given.units, given.profile, given.latent, given.pinned)
         return Expected(output, pull)
-
-
-def _grids(layer: Any, context: Context) -> list[Size]:
-    """The spatial sizes of input and output."""
-    first = getattr(layer, "data_format", None)
-    return [channels_and_grid(shape[0], first)[1] for shape in (context.inputs, context.outputs)]
 
 
 class UpSamplingRule(WindowRule):
@@ -209,13 +198,9 @@ class UpSamplingRule(WindowRule):
             raise NoTheory("interpolation")
         rank = len(given.grid)
         times = per_axis(layer.size, rank, "size")
-        data_format = getattr(layer, "data_format", None)
-        before, after = (
-            channels_and_grid(shape, data_format)[1]
-            for shape in (context.inputs[0], context.outputs[0])
-        )
+        before, after = grids(layer, context)
         window = arrays.Window(times, (1,) * rank, ((0, 0),) * rank)
-        slid = Slid(after, before, times, window)
+        slid = Sliding(after, before, times, window)
         moments = slid.unboxed(given.moments)
         output = field(moments, given.units, given.profile, given.latent, given.pinned)
         n = math.prod(times)

@@ -14,48 +14,29 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from autograd import elementwise_grad
 
-from initcli.activations import Activation
 from initcli.initializers import Chrono
 from initcli.initializers.composite import Joined
 from initcli.layers import recurrent
-from initcli.signal import arrays
-from initcli.signal.field import (
-    NODES,
-    WEIGHTS,
-    Field,
-    at_lags,
-    hermite,
-    lags_of,
-    normal,
-    powers,
-)
+from initcli.signal.field import Field, at_lags, lags_of, normal
+from initcli.signal.hermite import TINY
+from initcli.signal.moments import Weight
 from initcli.signal.rules import own_state
-from initcli.signal.rules.base import (
-    Batch,
-    Context,
-    Expected,
-    Gradient,
-    NoTheory,
-    Room,
-    Rule,
-    Weight,
-)
+from initcli.signal.rules.base import Batch, Context, Expected, Gradient, NoTheory, Room, Rule
+from initcli.signal.rules.unrolling import Gate, Image, Memory, Steps, delayed, take_images
 from initcli.types import Array
 
-_TINY = 1e-300
 _OF_A_STEP = 5000
-"""Numbers that pass for each step: powers of correlations, and coefficients."""
+"""Temporary numbers for each step: powers of correlations, and coefficients."""
 _MAX_STEPS = 1024
-"""Every two steps have an entry, which is computed from all steps before them."""
+"""The largest number of steps; the work grows with its cube."""
 
 
 class Unrolled(NamedTuple):
-    """E[h h'] of the states, E[h] by step, and what takes E[g g'] of states to that of inputs.
+    """E[h h'] of the states, E[h] by step, and the pullback of E[g g'] from states to inputs.
 
-    Gradients count steps from the end. ``pull`` also takes E[g²] of the last carry, if there is
-    one; ``carry`` is E[c²] and E[c c'] of it, and ``carry_mean`` E[c].
+    Gradients count steps from the end. ``pull`` also takes E[g²] of the last carry, if any;
+    ``carry`` has its E[c²] and E[c c'], and ``carry_mean`` is E[c].
     """
 
     states: Array
@@ -66,9 +47,9 @@ class Unrolled(NamedTuple):
 
 
 class _RecurrentRule(Rule):
-    """The base of rules of recurrent layers, which say how a layer unrolls."""
+    """The base of rules of recurrent layers, which define how a layer is unrolled."""
 
-    heeds_initializers = True
+    uses_initializers = True
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         raise NotImplementedError
@@ -99,7 +80,7 @@ class _RecurrentRule(Rule):
         if factors is None:
             unrolled = self.unrolled(layer, fed)
         elif 0 < layer.recurrent_dropout < 1:
-            raise NoTheory("dropout of a unit's own state")
+            raise NoTheory("dropout in a layer that starts as the identity")
         else:
             unrolled = _followed(fed, factors, self.cell(layer), layer.states)
 
@@ -118,7 +99,7 @@ class _RecurrentRule(Rule):
 
         def kernel(g: Gradient, batch: Batch) -> float:
             # Gradients of two examples are independent; those of all gates are in one sum.
-            gates = passed(g) / max(fed.to_input, _TINY)
+            gates = passed(g) / max(fed.to_input, TINY)
             return float(batch.examples * (_matrix(given)[0] * gates).sum() / layer.gates)
 
         def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
@@ -160,15 +141,15 @@ def _alone(pairs: Array, mean: Array, units: int) -> Field:
 
 
 class _Fed(NamedTuple):
-    """What flows into the gates of each step, and how much of a state or gradient comes back."""
+    """The inputs of the gates at each step, and the factors of states and gradients."""
 
     inputs: Array
     again: Array
-    """Units times E[u²] of the recurrent weights, for one example and for two: (2, 1)."""
+    """The number of units times E[u²] of recurrent weights, for one example and two: (2, 1)."""
     to_state: float
     to_input: float
     biases: Sequence[Weight]
-    """Of each gate, by their order in the weights."""
+    """Of each gate, in the order of the weights."""
 
 
 def _fed(layer: Any, context: Context, given: Array) -> _Fed:
@@ -176,7 +157,7 @@ def _fed(layer: Any, context: Context, given: Array) -> _Fed:
     units, features = layer.units, context.sizes["kernel"][0]
     biases = _biases(layer, context)
     kept = [1 - rate if 0 < rate < 1 else 1.0 for rate in (layer.dropout, layer.recurrent_dropout)]
-    # A mask is the same at all steps of an example.
+    # All steps of an example have the same dropout mask.
     masks = np.array([[1 / kept[0]], [1.0]])[:, :, None]
     return _Fed(
         inputs=features * kernel.second * given * masks + biases[0].variance,
@@ -188,7 +169,7 @@ def _fed(layer: Any, context: Context, given: Array) -> _Fed:
 
 
 def _biases(layer: Any, context: Context) -> list[Weight]:
-    """The moments of the bias of each gate, which may be a sum of several."""
+    """The moments of the bias of each gate, which may be a sum of two."""
     bias, gates = context.weights.get("bias"), layer.gates
     if bias is None:
         return [Weight(0.0, 0.0)] * gates
@@ -213,123 +194,6 @@ def _matrix(given: Field) -> Array:
     return np.stack([at_lags(same, places, given.lags), at_lags(inputs, both, given.lags)])
 
 
-class _Gate(NamedTuple):
-    """A function of normal numbers of that mean."""
-
-    function: Callable[[Array], Array]
-    mean: float = 0.0
-
-    @classmethod
-    def of(cls, activation: Activation, mean: float) -> _Gate:
-        """An activation as a gate."""
-        return cls(lambda z: activation.call(arrays, z), mean)
-
-    @property
-    def slope(self) -> _Gate:
-        """The derivative."""
-        return _Gate(elementwise_grad(self.function), self.mean)
-
-    def first(self, variance: float, mean: float = 0.0) -> float:
-        """E[f(z)]."""
-        return float(WEIGHTS @ self.values(variance, mean))
-
-    def values(self, variance: float, mean: float = 0.0) -> Array:
-        """f at the nodes."""
-        return self.function(self.mean + mean + np.sqrt(max(variance, 0.0)) * NODES)
-
-
-class _Steps:
-    """E[x x'] at every two steps, filled step by step."""
-
-    def __init__(self, steps: int, pairs: int = 2) -> None:
-        self.whole = np.zeros((pairs, steps, steps))
-
-    def fill(self, step: int, row: Array) -> None:
-        """Set all pairs of a step and those up to it: (pairs, step + 1)."""
-        self.whole[:, step, : step + 1] = row
-        self.whole[:, : step + 1, step] = row
-
-    def row(self, step: int) -> Array:
-        """The pairs of a step and those up to it."""
-        return self.whole[:, step, : step + 1]
-
-    def before(self, step: int) -> Array:
-        """The row of the step before, moved on by one step; 0 before the start."""
-        row = np.zeros((len(self.whole), step + 1))
-        if step:
-            row[:, 1:] = self.whole[:, step - 1, :step]
-        return row
-
-    def variance(self, step: int) -> float:
-        """E[x²] at a step."""
-        return max(float(self.whole[0, step, step]), _TINY)
-
-    def correlations(self, step: int) -> Array:
-        """The correlations of a step with those up to it."""
-        sizes = np.maximum(np.diagonal(self.whole[0])[: step + 1], _TINY)
-        correlations: Array = self.row(step) / np.sqrt(self.variance(step) * sizes)
-        return correlations
-
-    def backwards(self) -> Array:
-        """The pairs of one example, with steps counted from the end: (1, steps, steps)."""
-        return self.whole[:1, ::-1, ::-1]
-
-
-class _Image(_Steps):
-    """E[f(z) f(z')] at every two steps, for a gate f and normal numbers z."""
-
-    def __init__(self, steps: int, gate: _Gate) -> None:
-        super().__init__(steps)
-        self.gate = gate
-        self.coefficients = np.zeros((steps, len(hermite(NODES))))
-
-    def take(self, step: int, variance: float, powers: Array, mean: float) -> None:
-        """Set the row of a step, for mean and variance of z and the powers of its correlations."""
-        self.coefficients[step] = hermite(self.gate.values(variance, mean))
-        pairs = self.coefficients[: step + 1] * self.coefficients[step]
-        self.fill(step, np.einsum("ksn,sn->ks", powers, pairs))
-
-
-class _Kept:
-    """A memory m_t = f_t m_(t−1) + e_t x_t, of a product whose factors are independent.
-
-    ``weights[t, s]`` is the expected factor of x_s in m_t.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self.weights = np.zeros((steps, steps))
-        self.forget = np.zeros(steps)
-        self.enter = np.zeros(steps)
-
-    def add(self, step: int, forget: float, enter: float) -> None:
-        """Set the expected factors of a step."""
-        self.forget[step], self.enter[step] = forget, enter
-        if step:
-            self.weights[step] = forget * self.weights[step - 1]
-        self.weights[step, step] = enter
-
-    def cross(self, entries: Array, step: int) -> Array:
-        """f_t e_s E[m_(t−1) x_s] + e_t f_s E[m_(s−1) x_t] for s ≤ t: (pairs, step + 1)."""
-        row = np.zeros((len(entries), step + 1))
-        if not step:
-            return row
-        near = entries[:, :step, : step + 1]
-        left = self.weights[step - 1, :step] @ near
-        row += self.forget[step] * self.enter[: step + 1] * left
-        right = entries[:, :step, step] @ self.weights[:step, :step].T
-        row[:, 1:] += self.enter[step] * self.forget[1 : step + 1] * right
-        return row
-
-    def backwards(self, enter: Array) -> _Kept:
-        """The memory's gradient, which comes back from later steps, counted from the end."""
-        steps = len(self.forget)
-        forget = np.append(0.0, self.forget[:0:-1])
-        gradient = _Kept(steps)
-        for step in range(steps):
-            gradient.add(step, float(forget[step]), float(enter[steps - 1 - step]))
-        return gradient
-
-
 class SimpleRNNRule(_RecurrentRule):
     """h_t = φ(W x_t + U h_(t−1) + b)"""
 
@@ -340,28 +204,21 @@ class SimpleRNNRule(_RecurrentRule):
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
-        squash = _Gate.of(layer.activation, fed.biases[0].mean)
-        z, h, slope = _Steps(steps), _Image(steps, squash), _Image(steps, squash.slope)
+        squash = Gate.of(layer.activation, fed.biases[0].mean)
+        z, h, slope = Steps(steps), Image(steps, squash), Image(steps, squash.slope)
         for t in range(steps):
             z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
-            _map(t, z, h, slope)
+            take_images(t, z, h, slope)
         means = np.array([squash.first(z.variance(t)) for t in range(steps)])
 
         def pull(outer: Array, _: float) -> Array:
-            gates, slopes = _Steps(steps, 1), slope.backwards()
+            gates, slopes = Steps(steps, 1), slope.backwards()
             for t in range(steps):
                 here = (slice(None), t, slice(t + 1))
                 gates.fill(t, (outer[here] + fed.to_state * gates.before(t)) * slopes[here])
             return fed.to_input * gates.whole
 
         return Unrolled(h.whole, means, pull)
-
-
-def _map(step: int, z: _Steps, *images: _Image, mean: float = 0.0) -> None:
-    """Set the row of a step in images of numbers z about a mean."""
-    rising = powers(np.clip(z.correlations(step), -1.0, 1.0))
-    for each in images:
-        each.take(step, z.variance(step), rising, mean)
 
 
 class LSTMRule(_RecurrentRule):
@@ -374,20 +231,20 @@ class LSTMRule(_RecurrentRule):
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
-        gate, forget = (_Gate.of(layer.recurrent_activation, b.mean) for b in fed.biases[:2])
-        squash, plain = (_Gate.of(layer.activation, m) for m in (fed.biases[2].mean, 0.0))
-        z, c, about, h = (_Steps(steps) for _ in range(4))
+        gate, forget = (Gate.of(layer.recurrent_activation, b.mean) for b in fed.biases[:2])
+        squash, plain = (Gate.of(layer.activation, m) for m in (fed.biases[2].mean, 0.0))
+        z, c, about, h = (Steps(steps) for _ in range(4))
         opened, kept, candidates, shown = (
-            _Image(steps, each) for each in (gate, forget, squash, plain)
+            Image(steps, each) for each in (gate, forget, squash, plain)
         )
         gate_slope, forget_slope, squash_slope, plain_slope = (
-            _Image(steps, each.slope) for each in (gate, forget, squash, plain)
+            Image(steps, each.slope) for each in (gate, forget, squash, plain)
         )
-        memory, plain_first = _Kept(steps), np.zeros(steps)
+        memory, plain_first = Memory(steps), np.zeros(steps)
         centers, means = np.zeros(steps), np.zeros(steps)
         for t in range(steps):
             z.fill(t, fed.inputs[:, t, : t + 1] + fed.again * h.before(t))
-            _map(t, z, opened, kept, candidates, gate_slope, forget_slope, squash_slope)
+            take_images(t, z, opened, kept, candidates, gate_slope, forget_slope, squash_slope)
             size = z.variance(t)
             memory.add(t, forget.first(size), gate.first(size))
             entered = opened.row(t) * candidates.row(t)
@@ -395,7 +252,7 @@ class LSTMRule(_RecurrentRule):
             centers[t] = memory.enter[t] * squash.first(size)
             centers[t] += memory.forget[t] * centers[t - 1] if t else 0.0
             about.fill(t, c.row(t) - centers[t] * centers[: t + 1])
-            _map(t, about, shown, plain_slope, mean=centers[t])
+            take_images(t, about, shown, plain_slope, mean=centers[t])
             plain_first[t] = plain.slope.first(about.variance(t), centers[t])
             h.fill(t, opened.row(t) * shown.row(t))
             means[t] = memory.enter[t] * plain.first(about.variance(t), centers[t])
@@ -403,13 +260,13 @@ class LSTMRule(_RecurrentRule):
         def pull(outer: Array, last: float) -> Array:
             open_slope, open_gate = gate_slope.backwards(), opened.backwards()
             into_carry = candidates.backwards() * open_slope
-            into_carry += _delayed(c).backwards() * forget_slope.backwards()
+            into_carry += delayed(c).backwards() * forget_slope.backwards()
             into_carry += open_gate * squash_slope.backwards()
             returning = memory.backwards(memory.enter * plain_first)
             passing = open_gate * plain_slope.backwards()
             shown_slope = shown.backwards() * open_slope
             carried = kept.backwards()
-            gates, arriving, carry = (_Steps(steps, 1) for _ in range(3))
+            gates, arriving, carry = (Steps(steps, 1) for _ in range(3))
             for t in range(steps):
                 here = (slice(None), t, slice(t + 1))
                 arriving.fill(t, outer[here] + fed.to_state * gates.before(t))
@@ -426,7 +283,7 @@ class LSTMRule(_RecurrentRule):
 
 
 class GRURule(_RecurrentRule):
-    """h_t = u h_(t−1) + (1 − u) g, whose candidate g sees the state through a gate r."""
+    """h_t = u h_(t−1) + (1 − u) g, where the candidate g depends on r h_(t−1) with a gate r."""
 
     layers = (recurrent.GRU, recurrent.CuDNNGRU)
 
@@ -435,22 +292,22 @@ class GRURule(_RecurrentRule):
 
     def unrolled(self, layer: Any, fed: _Fed) -> Unrolled:
         steps = fed.inputs.shape[1]
-        update = _Gate.of(layer.recurrent_activation, fed.biases[0].mean)
-        # The bias of the state is behind the reset gate.
+        update = Gate.of(layer.recurrent_activation, fed.biases[0].mean)
+        # The reset gate multiplies the recurrent bias.
         behind = (layer.biases - 1) / layer.biases
         before = fed.biases[2].mean * (1 - behind * (1 - update.first(0.0)))
-        squash = _Gate.of(layer.activation, before)
+        squash = Gate.of(layer.activation, before)
         late = behind * fed.biases[2].variance
-        z, inside, h = (_Steps(steps) for _ in range(3))
-        kept, slope = _Image(steps, update), _Image(steps, update.slope)
-        candidates, squash_slope = _Image(steps, squash), _Image(steps, squash.slope)
-        memory, means = _Kept(steps), np.zeros(steps)
+        z, inside, h = (Steps(steps) for _ in range(3))
+        kept, slope = Image(steps, update), Image(steps, update.slope)
+        candidates, squash_slope = Image(steps, squash), Image(steps, squash.slope)
+        memory, means = Memory(steps), np.zeros(steps)
         for t in range(steps):
             fresh, back = fed.inputs[:, t, : t + 1], fed.again * h.before(t)
             z.fill(t, fresh + back)
-            _map(t, z, kept, slope)
+            take_images(t, z, kept, slope)
             inside.fill(t, fresh - late + kept.row(t) * (back + late))
-            _map(t, inside, candidates, squash_slope)
+            take_images(t, inside, candidates, squash_slope)
             first = update.first(z.variance(t))
             memory.add(t, first, 1 - first)
             means[t] = (1 - first) * squash.first(inside.variance(t))
@@ -458,12 +315,12 @@ class GRURule(_RecurrentRule):
             both = kept.row(t)
             left = 1 - memory.forget[t] - memory.forget[: t + 1] + both
             entered = left * candidates.row(t)
-            # One gate both keeps and enters: its variance comes off what crosses.
-            share = (memory.forget[t] - both) / max(memory.forget[t] * memory.enter[t], _TINY)
+            # The same gate forgets and enters: subtract its variance from the cross terms.
+            share = (memory.forget[t] - both) / max(memory.forget[t] * memory.enter[t], TINY)
             h.fill(t, both * h.before(t) + entered + memory.cross(candidates.whole, t) * share)
 
         def pull(outer: Array, _: float) -> Array:
-            before, carried = _delayed(h).backwards(), kept.backwards()
+            before, carried = delayed(h).backwards(), kept.backwards()
             first = memory.forget[::-1]
             left = 1 - first[:, None] - first[None, :] + carried
             into_candidate = left * squash_slope.backwards()
@@ -471,7 +328,7 @@ class GRURule(_RecurrentRule):
             into_update = (before + candidates.backwards()) * slopes
             into_reset = float(fed.again[0, 0]) * before * slopes
             returning = memory.backwards(np.ones(steps))
-            gates, states, arriving, carry = (_Steps(steps, 1) for _ in range(4))
+            gates, states, arriving, carry = (Steps(steps, 1) for _ in range(4))
             for t in range(steps):
                 here = (slice(None), t, slice(t + 1))
                 arriving.fill(t, outer[here] + fed.to_state * states.before(t))
@@ -486,10 +343,3 @@ class GRURule(_RecurrentRule):
             return fed.to_input * gates.whole
 
         return Unrolled(h.whole, means, pull)
-
-
-def _delayed(matrix: _Steps) -> _Steps:
-    """The same pairs one step later; 0 at the start."""
-    later = _Steps(matrix.whole.shape[1], 1)
-    later.whole[:, 1:, 1:] = matrix.whole[:1, :-1, :-1]
-    return later

@@ -1,4 +1,4 @@
-"""Rules of layers that hold another."""
+"""Rules of layers that wrap another layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 
 from initcli.layers import normalization, wrappers
 from initcli.signal.field import Field, field
+from initcli.signal.hermite import TINY
 from initcli.signal.joint import added
+from initcli.signal.moments import Weight
 from initcli.signal.rules.base import (
     Context,
     Expected,
@@ -14,7 +16,6 @@ from initcli.signal.rules.base import (
     NoTheory,
     Room,
     Rule,
-    Weight,
     affine,
     expected,
     rule_of,
@@ -25,7 +26,7 @@ from initcli.signal.rules.normalizing import normalized_by_step
 
 class TimeDistributedRule(Rule):
     layers = (wrappers.TimeDistributed,)
-    heeds_initializers = True
+    uses_initializers = True
 
     def expected(self, layer: wrappers.TimeDistributed, context: Context, given: Field) -> Expected:
         inner, batch = layer.layer, context.batch
@@ -34,7 +35,7 @@ class TimeDistributedRule(Rule):
         )
         if isinstance(inner, normalization.BatchNormalization) and inner.trainable:
             if len(given.grid) != 1 or given.sizes is not None or inner.renorm:
-                raise NoTheory("images or a long sequence, each step normalized by its own batch")
+                raise NoTheory("batch normalization of each image or step of a long sequence")
             return normalized_by_step(inner, inside, given)
         if not inner.is_positionwise:
             raise NoTheory(f"{inner.type_name} at every step")
@@ -42,7 +43,7 @@ class TimeDistributedRule(Rule):
 
 
 class WeightNormalizationRule(Rule):
-    """The entries of a unit of n have the mean square E[g²] / n."""
+    """Kernels of n entries per unit with the mean square E[g²] / n."""
 
     layers = (wrappers.WeightNormalization,)
 
@@ -53,14 +54,14 @@ class WeightNormalizationRule(Rule):
         own = context.within(inner.name or inner.default_name())
         name = next(name for name in ("kernel", "embeddings") if name in own.weights)
         kernel, sizes = own.weights[name], own.sizes[name]
-        scale = context.weights["g"].second / (math.prod(sizes[:-1]) * max(kernel.second, 1e-300))
+        scale = context.weights["g"].second / (math.prod(sizes[:-1]) * max(kernel.second, TINY))
         scaled = Weight(kernel.mean * math.sqrt(scale), kernel.variance * scale, kernel.orthogonal)
         return expected(inner, own._replace(weights={**own.weights, name: scaled}), given)
 
 
 class BidirectionalRule(Rule):
     layers = (wrappers.Bidirectional,)
-    heeds_initializers = True
+    uses_initializers = True
 
     def room(self, layer: wrappers.Bidirectional, context: Context) -> Room:
         rooms = [
@@ -90,7 +91,7 @@ class BidirectionalRule(Rule):
             if layer.merge_mode == "ave":
                 merged = affine(merged, 0.5, 0.0).output
         else:
-            raise NoTheory("outputs that are multiplied or apart")
+            raise NoTheory("outputs that are multiplied or separate")
 
         def pull(g: Gradient, *others: Gradient) -> list[Gradient]:
             g = g.times(0.25) if layer.merge_mode == "ave" else g

@@ -1,1 +1,1 @@
-"""Models built by a person's own code, in the framework that the code imports."""
+"""Models built by a user's code, in the framework that the code imports."""

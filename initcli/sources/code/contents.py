@@ -1,4 +1,4 @@
-"""What the entries of a tensor are while code runs, and what arithmetic makes of them."""
+"""Contents of recorded tensors: distributions or known values, and arithmetic on them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,10 @@ from initcli.initializers import (
     RandomNormal,
     RandomUniform,
     TruncatedNormal,
+    given,
 )
 from initcli.initializers.base import Undrawn
-from initcli.initializers.given import (
-    Box,
-    Mapped,
-    Parts,
-    Uninitialized,
-    Unknown,
-    Values,
-)
+from initcli.initializers.given import Mapped, Uninitialized, Unknown, Values
 from initcli.types import Array, Size
 
 MAX_COMPUTED = 1 << 22
@@ -37,9 +31,9 @@ MAX_COMPUTED = 1 << 22
 SIGNS = Unknown(operation="sign")
 """Random signs."""
 UNARY = frozenset(name for name, (arguments, _) in FUNCTIONS.items() if arguments == 1)
-"""Operations on each entry that :func:`mapped` follows."""
+"""Elementwise operations of one argument that :func:`mapped` follows."""
 _NEVER = 8.0
-"""Standard deviations beyond which a normal number comes less than once in 10¹⁵."""
+"""Standard deviations that a normal number exceeds less than once in 10¹⁵ draws."""
 _MAX_TOKENS = 64
 """Maximum length of a function of a draw."""
 _ITSELF: Postfix = ("x",)
@@ -47,54 +41,61 @@ _draws = count(1)
 
 
 class Computed(NamedTuple):
-    """Entries that no random number decides: an array of the framework's."""
+    """Entries that do not depend on random numbers, as an array of the framework."""
 
     values: Any
 
 
 Content = Initializer | Computed
-"""What entries hold: draws of an initializer, among them unknown ones, or computed values."""
+"""The content of entries: draws of an initializer, which may be unknown, or computed values."""
+
+
+Box = tuple[slice, ...]
+"""The entries of a tensor within a range of indices for each axis."""
 
 
 class Part(NamedTuple):
     """A box of a tensor and its content."""
 
-    box: tuple[slice, ...]
+    box: Box
     content: Content
 
 
-def whole(shape: Size) -> tuple[slice, ...]:
+def whole(shape: Size) -> Box:
     """The box of all entries."""
     return tuple(slice(0, length) for length in shape)
 
 
+def lengths(box: Box) -> Size:
+    """The shape of a box."""
+    return tuple(each.stop - each.start for each in box)
+
+
 def is_random(content: Content) -> bool:
-    """Whether a random number or an earlier owner of the memory decides the entries."""
+    """Whether entries depend on random numbers, or are unknown."""
     return not isinstance(content, Computed | Constant)
 
 
 def unknown(contents: Sequence[Content], operation: str) -> Content:
-    """What an operation makes of contents that it does not keep; what was not written goes on."""
+    """The unknown result of an operation; that of an unknown content is this content."""
     undrawn = [each for each in contents if isinstance(each, Undrawn)]
     undrawn.sort(key=lambda each: not isinstance(each, Uninitialized))
     return undrawn[0] if undrawn else Unknown(operation=operation)
 
 
 def filled(parts: Sequence[Part], shape: Size) -> Initializer:
-    """The initializer of a tensor that was filled in parts, of which values are NumPy's."""
+    """The initializer of a tensor with these parts, whose computed values are NumPy arrays."""
     if len(parts) == 1:
         return _initializer(parts[0].content, shape)
-    boxes = []
-    for box, content in parts:
-        sizes = tuple(each.stop - each.start for each in box)
-        boxes.append(
-            Box(
-                starts=tuple(each.start for each in box),
-                stops=tuple(each.stop for each in box),
-                initializer=_initializer(content, sizes),
-            )
+    boxes = (
+        given.Box(
+            starts=tuple(each.start for each in box),
+            stops=tuple(each.stop for each in box),
+            initializer=_initializer(content, lengths(box)),
         )
-    return Parts(boxes=tuple(boxes))
+        for box, content in parts
+    )
+    return given.Parts(boxes=tuple(boxes))
 
 
 def _initializer(content: Content, shape: Size) -> Initializer:
@@ -111,10 +112,10 @@ def _initializer(content: Content, shape: Size) -> Initializer:
 
 
 def reshaped(content: Content, old: Size, new: Size) -> Content:
-    """The content of a tensor that shows entries of another shape, in any order.
+    """The content of the same entries in another shape, in any order.
 
-    An entry of an orthogonal matrix depends on the longer of its sides, which must be that of a
-    matrix that the new shape can be.
+    The distribution of an orthogonal matrix depends on its longer side. It stays known if the new
+    shape is that of a matrix with the same longer side.
     """
     if not isinstance(content, Orthogonal) or old == new:
         return content
@@ -131,13 +132,13 @@ def reshaped(content: Content, old: Size, new: Size) -> Content:
 
 
 def draw_of(initializer: Initializer, origins: Sequence[int] = ()) -> Mapped:
-    """New draws of an initializer, which depend on those of ``origins``, or else on none."""
+    """New draws of an initializer, which depend on the draws ``origins``, by default on none."""
     draw = next(_draws)
     return Mapped(drawn=initializer, function=_ITSELF, draw=draw, origins=tuple(origins) or (draw,))
 
 
 def plain(content: Content) -> Content:
-    """The content, in which a·x + b of a draw is an initializer with other arguments."""
+    """The content, with a·x + b of a draw x as an initializer with other arguments."""
     return _plain(content) if isinstance(content, Mapped) else content
 
 
@@ -148,8 +149,35 @@ def _plain(content: Mapped) -> Initializer:
     return _scaled(content.drawn, *line) if line[0] else Constant(value=line[1])
 
 
-def scaled(content: Initializer, factor: float, shift: float) -> Initializer:
-    """The initializer of factor · x + shift."""
+def arithmetic(operation: str, one: Content | float, two: Content | float) -> Content:
+    """The content of elementwise add, sub, mul or div; one of the operands is a content."""
+    if isinstance(one, float):
+        assert not isinstance(two, float)
+        if operation == "sub":
+            return scaled(two, -1.0, one)
+        if operation == "div":
+            return scaled(mapped(two, "reciprocal"), one, 0.0)
+        one, two = two, one
+    if isinstance(two, float):
+        match operation:
+            case "add":
+                return scaled(one, 1.0, two)
+            case "sub":
+                return scaled(one, 1.0, -two)
+            case "mul":
+                return scaled(one, two, 0.0)
+        return scaled(one, 1 / two, 0.0) if two else unknown([one], operation)
+    if operation == "mul":
+        for other, sign in ((one, two), (two, one)):
+            if isinstance(other, Orthogonal) and are_signs(sign):
+                return other
+    return _combined(operation, one, two)
+
+
+def scaled(content: Content, factor: float, shift: float) -> Content:
+    """The content of factor · x + shift."""
+    if isinstance(content, Computed):
+        return Computed(content.values * factor + shift)
     if not isinstance(content, Mapped):
         return _scaled(content, factor, shift)
     line = _line(content.function)
@@ -193,15 +221,14 @@ def _scaled(content: Initializer, factor: float, shift: float) -> Initializer:
 
 
 def mapped(content: Content, operation: str, *arguments: float) -> Content:
-    """The content of a function of each entry, one of :data:`UNARY` or with numbers behind."""
+    """The content of an elementwise function, which may have numbers as further arguments."""
     if not isinstance(content, Mapped):
         return unknown([content], operation)
     others = [(number,) for number in arguments]
     return _followed(content, composed(operation, content.function, *others))
 
 
-def combined(operation: str, one: Content, two: Content) -> Content:
-    """The content of add, sub, mul or div of two tensors, entry by entry."""
+def _combined(operation: str, one: Content, two: Content) -> Content:
     sign = {"add": 1.0, "sub": -1.0}.get(operation)
     if not isinstance(one, Mapped) or not isinstance(two, Mapped):
         return unknown([one, two], operation)
@@ -221,7 +248,7 @@ def combined(operation: str, one: Content, two: Content) -> Content:
 
 
 def _line(function: Postfix) -> tuple[float, float] | None:
-    """The numbers of a·x + b; None of another function."""
+    """The coefficients a and b of a·x + b; None for another function."""
     match function:
         case ("x",):
             return 1.0, 0.0
@@ -236,14 +263,14 @@ def _line_of(factor: float, shift: float) -> Postfix:
 
 
 def _followed(content: Mapped, function: Postfix) -> Initializer:
-    """The content of another function of a draw."""
+    """The content of another function of the same draw."""
     if len(function) > _MAX_TOKENS:
         return Unknown(operation="many operations")
     return msgspec.structs.replace(content, function=function)
 
 
 def _finished(content: Mapped) -> Initializer:
-    """The initializer of a function of draws, which is unknown where that is not monotone."""
+    """The initializer of a function of draws; unknown if the function is not monotone."""
     found = _plain(content)
     if not isinstance(found, Mapped):
         return found
@@ -252,7 +279,7 @@ def _finished(content: Mapped) -> Initializer:
     for form in forms:
         line = _line(form)
         if line is not None and len(forms) == 1:
-            # The function sees a·x + b alone.
+            # The function depends on x only through a·x + b.
             drawn, function = _scaled(drawn, *line), _replaced(function, form, _ITSELF)
         elif line is not None:
             function = _replaced(function, form, _shown(*line))
@@ -273,7 +300,7 @@ def _replaced(function: Postfix, form: Postfix, by: Postfix) -> Postfix:
 
 
 def _shown(factor: float, shift: float) -> Postfix:
-    """a·x + b as a person writes it."""
+    """a·x + b without coefficients of 0 and 1."""
     if factor == -1:
         return (shift, "x", "sub") if shift else ("x", "neg")
     product: Postfix = ("x",) if factor == 1 else (factor, "x", "mul")
@@ -281,7 +308,7 @@ def _shown(factor: float, shift: float) -> Postfix:
 
 
 def _turning(function: Postfix, base: Distribution) -> Iterator[str]:
-    """The operations whose results rise and fall with x, the innermost first."""
+    """The operations that are not monotone in x, the innermost first."""
     stack: list[Postfix] = []
     for each in function:
         if each in FUNCTIONS:
@@ -295,7 +322,7 @@ def _turning(function: Postfix, base: Distribution) -> Iterator[str]:
 
 
 def are_alike(contents: Sequence[Content]) -> bool:
-    """Whether contents have one distribution."""
+    """Whether contents have the same distribution."""
     first, *others = (
         msgspec.structs.replace(each, draw=0, origins=()) if isinstance(each, Mapped) else each
         for each in map(plain, contents)
@@ -307,7 +334,7 @@ def are_alike(contents: Sequence[Content]) -> bool:
 
 
 def joined(contents: Sequence[Content]) -> Content:
-    """The content of a tensor that is made of parts which are alike."""
+    """The content of a tensor made of parts with the same distribution."""
     origins = dict.fromkeys(
         origin for each in contents if isinstance(each, Mapped) for origin in each.origins
     )
@@ -318,14 +345,14 @@ def joined(contents: Sequence[Content]) -> Content:
 
 
 def moved(content: Content) -> Content:
-    """The content of entries in other places, which meet no others of the same draw any more."""
+    """The content of entries after a move, which are no longer aligned with their draw."""
     if isinstance(content, Mapped):
         return msgspec.structs.replace(content, draw=next(_draws))
     return content
 
 
 def clamped(content: Content, low: float, high: float) -> Content:
-    """The content min(max(x, low), high), where bounds cut off rounding errors alone."""
+    """The content of min(max(x, low), high); known if the bounds only cut off rounding errors."""
     found = _finished(content) if isinstance(content, Mapped) else content
     match found:
         case RandomUniform(minval=least, maxval=greatest):
@@ -346,7 +373,7 @@ def clamped(content: Content, low: float, high: float) -> Content:
     if low > least + tolerance or high < greatest - tolerance:
         return Unknown(operation="clamp")
     if isinstance(found, TruncatedNormal) and found.stddev:
-        # The bounds of clamping are those that were asked for; rounding has moved the others.
+        # The bounds of the clamp are exact; those of the distribution are rounded.
         lower, upper = (
             (bound - found.mean) / found.stddev if abs(bound - end) < tolerance else None
             for bound, end in ((low, least), (high, greatest))
@@ -364,7 +391,7 @@ def erfinv(content: Content) -> Content:
     """√2 · erfinv of a uniform number is a truncated standard normal one."""
     match plain(content):
         case RandomUniform(minval=low, maxval=high) if -1.01 < low < high < 1.01:
-            # Rounding takes an end beyond ±1, as far as 2⁻⁸ in bfloat16.
+            # Rounding moves a bound beyond ±1, by up to 2⁻⁸ in bfloat16.
             if max(-low, high) >= 1 and min(-low, high) > 0.99:
                 return _redrawn(content, RandomNormal(stddev=math.sqrt(0.5)))
             lower, upper = _standard(low), _standard(high)
@@ -374,7 +401,7 @@ def erfinv(content: Content) -> Content:
 
 
 def _redrawn(content: Content, initializer: Initializer) -> Content:
-    """What an initializer draws, made of a content."""
+    """Draws of an initializer that depend on those of a content."""
     return draw_of(initializer, content.origins if isinstance(content, Mapped) else ())
 
 
@@ -389,6 +416,6 @@ def are_signs(content: Content) -> bool:
 
 
 def _standard(u: float) -> float:
-    """√2 · erfinv(u), of a size that normal numbers have."""
+    """√2 · erfinv(u), limited to the range of normal numbers."""
     size = min(_NEVER, NormalDist().inv_cdf((1 + abs(u)) / 2)) if abs(u) < 1 - 1e-15 else _NEVER
     return math.copysign(size, u)

@@ -1,4 +1,4 @@
-"""Where the parts of arrays lie after a jaxpr has moved, cut or joined them."""
+"""Parts of arrays after operations that move, cut or join them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from initcli.initializers.base import Undrawn, Whole
 from initcli.initializers.given import Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
+    Box,
     Computed,
     Part,
     are_alike,
+    lengths,
     reshaped,
-    unknown,
     whole,
 )
 from initcli.sources.code.jax_values import (
@@ -29,17 +30,16 @@ from initcli.sources.code.jax_values import (
     number_of,
     parts_of,
     size_of,
+    unknown_result,
 )
 from initcli.types import Array, Size
 
 MAX_PARTS = 4096
-"""Maximum number of parts of an array that are told apart."""
-
-Box = tuple[slice, ...]
+"""Maximum number of parts of an array."""
 
 
 def moved_entries(equation: Any, inputs: list[Value]) -> Value:
-    """The same entries in another shape."""
+    """The value of the same entries in another shape."""
     value = inputs[0]
     name, old = equation.primitive.name, equation.invars[0].aval.shape
     new = equation.outvars[0].aval.shape
@@ -56,7 +56,7 @@ def moved_entries(equation: Any, inputs: list[Value]) -> Value:
         moved = _moved_box(box, old, new, order)
         if moved is None:
             return Unknown(operation=name)
-        before, after = _lengths(box), _lengths(moved)
+        before, after = lengths(box), lengths(moved)
         if isinstance(content, Computed):
             array = np.broadcast_to(content.values, before)
             array = array.reshape(after) if order is None else array.transpose(order)
@@ -66,7 +66,7 @@ def moved_entries(equation: Any, inputs: list[Value]) -> Value:
 
 
 def _moved_box(box: Box, old: Size, new: Size, order: Sequence[int] | None) -> Box | None:
-    """The box that holds the entries of a box of another shape; None if none does."""
+    """The box of the same entries in another shape; None if they form none."""
     if order is not None:
         return tuple(box[axis] for axis in order)
     long = iter([each for each, length in zip(box, old, strict=True) if length != 1])
@@ -79,12 +79,8 @@ def _moved_box(box: Box, old: Size, new: Size, order: Sequence[int] | None) -> B
     return None
 
 
-def _lengths(box: Box) -> Size:
-    return tuple(each.stop - each.start for each in box)
-
-
 def sliced(equation: Any, inputs: list[Value]) -> Value:
-    """A slice of an array; of independent entries any is like the whole."""
+    """The value of a slice; a slice of independent entries has the distribution of the whole."""
     value, *starts = inputs
     old, new = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
     if not isinstance(value, Boxes):
@@ -98,7 +94,7 @@ def sliced(equation: Any, inputs: list[Value]) -> Value:
 
 
 def _begins(starts: Sequence[Value], outer: Size, inner: Size) -> list[int] | None:
-    """Where a box begins that JAX moves inside where it would reach beyond the end."""
+    """The start indices of a box, which JAX clamps so that it lies within the array."""
     numbers = [number_of(each) for each in starts]
     if None in numbers:
         return None
@@ -108,24 +104,24 @@ def _begins(starts: Sequence[Value], outer: Size, inner: Size) -> list[int] | No
     ]
 
 
-def _cut(parts: Sequence[Part], begins: Sequence[int], lengths: Size) -> list[Part]:
-    """What a box of an array shows of its parts."""
+def _cut(parts: Sequence[Part], begins: Sequence[int], shape: Size) -> list[Part]:
+    """The parts of a box of an array."""
     shown = []
     for box, content in parts:
         inner = tuple(
             slice(max(each.start - begin, 0), min(each.stop - begin, length))
-            for each, begin, length in zip(box, begins, lengths, strict=True)
+            for each, begin, length in zip(box, begins, shape, strict=True)
         )
         if any(each.start >= each.stop for each in inner):
             continue
         if isinstance(content, Computed):
-            array = np.broadcast_to(content.values, _lengths(box))
+            array = np.broadcast_to(content.values, lengths(box))
             own = tuple(
                 slice(each.start + begin - outer.start, each.stop + begin - outer.start)
                 for each, begin, outer in zip(inner, begins, box, strict=True)
             )
             content = Computed(array[own])
-        shown.append(Part(inner, reshaped(content, _lengths(box), _lengths(inner))))
+        shown.append(Part(inner, reshaped(content, lengths(box), lengths(inner))))
     return shown
 
 
@@ -136,13 +132,13 @@ def split(equation: Any, inputs: list[Value]) -> list[Value]:
     results = []
     for end, size in zip(accumulate(sizes), sizes, strict=True):
         begins = [end - size if at == axis else 0 for at in range(len(shape))]
-        lengths = tuple(size if at == axis else length for at, length in enumerate(shape))
-        results.append(_joined(_cut(parts_of(inputs[0], shape), begins, lengths)))
+        cut = tuple(size if at == axis else length for at, length in enumerate(shape))
+        results.append(_joined(_cut(parts_of(inputs[0], shape), begins, cut)))
     return results
 
 
 def _joined(parts: Sequence[Part]) -> Value:
-    """Parts as one content where they are alike, and independent."""
+    """Parts as one value if they are independent and have the same distribution."""
     first = parts[0].content
     if len(parts) == 1 or (
         not isinstance(first, Whole) and are_alike([each.content for each in parts])
@@ -152,7 +148,7 @@ def _joined(parts: Sequence[Part]) -> Value:
 
 
 def concatenated(equation: Any, inputs: list[Value]) -> Value:
-    """Several arrays, one behind the other along an axis."""
+    """The value of arrays that are concatenated along an axis."""
     axis = equation.params["dimension"]
     parts: list[Part] = []
     begin = 0
@@ -161,11 +157,11 @@ def concatenated(equation: Any, inputs: list[Value]) -> Value:
         begins = [begin if at == axis else 0 for at in range(len(shape))]
         parts += _shifted_by(begins, parts_of(value, shape))
         begin += shape[axis]
-    return _joined([each for each in parts if all(_lengths(each.box))])
+    return _joined([each for each in parts if all(lengths(each.box))])
 
 
 def _shifted_by(begins: Sequence[int], parts: Sequence[Part]) -> list[Part]:
-    """The parts of an array that lies in another one."""
+    """Parts at other start indices."""
     return [
         part._replace(
             box=tuple(
@@ -178,20 +174,19 @@ def _shifted_by(begins: Sequence[int], parts: Sequence[Part]) -> list[Part]:
 
 
 def updated(equation: Any, inputs: list[Value]) -> Value:
-    """An array over a part of which another one is written (dynamic_update_slice)."""
+    """The value of an array after dynamic_update_slice."""
     operand, update, *starts = inputs
     outer, inner = (each.aval.shape for each in equation.invars[:2])
     begins = _begins(starts, outer, inner)
     if begins is None:
-        return unknown([content_of(operand), content_of(update)], equation.primitive.name)
+        return unknown_result(equation, inputs)
     return _joined([*parts_of(operand, outer), *_shifted_by(begins, parts_of(update, inner))])
 
 
 def scattered(equation: Any, inputs: list[Value]) -> Value:
-    """An array whose entries at known indices are replaced, where those fill a box."""
+    """The value of an array after a scatter to known indices that form a box."""
     operand, indices, update = inputs
     shape = equation.outvars[0].aval.shape
-    name = equation.primitive.name
     if isinstance(indices, Constant):
         variable = equation.invars[1].aval
         indices = Computed(np.full(variable.shape, indices.value, variable.dtype))
@@ -204,15 +199,15 @@ def scattered(equation: Any, inputs: list[Value]) -> Value:
         )
         box = _box_of(np.asarray(written) > 0)
     if box is None or isinstance(update, Boxes | Bits | Computed):
-        return unknown([content_of(each) for each in inputs], name)
-    if math.prod(_lengths(box)) != size_of(equation, 2):
-        return unknown([content_of(each) for each in inputs], name)
-    content = reshaped(update, equation.invars[2].aval.shape, _lengths(box))
+        return unknown_result(equation, inputs)
+    if math.prod(lengths(box)) != size_of(equation, 2):
+        return unknown_result(equation, inputs)
+    content = reshaped(update, equation.invars[2].aval.shape, lengths(box))
     return _joined([*parts_of(operand, shape), Part(box, content)])
 
 
 def _box_of(mask: Array) -> Box | None:
-    """The box of the entries that are true; None if they fill none."""
+    """The box of the entries that are true; None if they form none."""
     if not mask.any():
         return None
     sides = (
@@ -224,7 +219,7 @@ def _box_of(mask: Array) -> Box | None:
 
 
 def selected(equation: Any, inputs: list[Value]) -> Value:
-    """Entries of two arrays by a known mask, where one of them fills a box."""
+    """The value of select_n with a known mask of which one case forms a box."""
     which, *cases = inputs
     shape = equation.outvars[0].aval.shape
     number = number_of(which)
@@ -238,18 +233,18 @@ def selected(equation: Any, inputs: list[Value]) -> Value:
         ):
             if box is not None:
                 begins = [each.start for each in box]
-                cut = _cut(parts_of(inside, shape), begins, _lengths(box))
+                cut = _cut(parts_of(inside, shape), begins, lengths(box))
                 return _joined([*parts_of(outside, shape), *_shifted_by(begins, cut)])
-    return unknown([content_of(each) for each in inputs], equation.primitive.name)
+    return unknown_result(equation, inputs)
 
 
 def padded(equation: Any, inputs: list[Value]) -> Value:
-    """An array with a number around it."""
+    """The value of an array padded with a number."""
     value, padding = inputs
     sides = equation.params["padding_config"]
     number = number_of(padding)
     if number is None or any(low < 0 or high < 0 or between for low, high, between in sides):
-        return unknown([content_of(each) for each in inputs], equation.primitive.name)
+        return unknown_result(equation, inputs)
     shape = equation.outvars[0].aval.shape
     shown = parts_of(value, equation.invars[0].aval.shape)
     inside = _shifted_by([low for low, _, _ in sides], shown)

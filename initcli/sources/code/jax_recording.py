@@ -1,17 +1,18 @@
-"""Reading how JAX fills arrays, without memory for them and without a draw.
+"""How JAX fills arrays, without allocating or drawing them.
 
-The function that makes a model is traced to a jaxpr, and the jaxpr is followed from random bits to
-the arrays that come out. Uniform numbers are bits below the exponent of 1, normal ones the inverse
-error function of uniform ones, truncated ones that of fewer uniform ones, and orthogonal matrices
-the Q of normal ones, so that no function of ``jax.random`` has to be known by its name. What no
-random number enters is computed. Whatever else is done to random entries makes them unknown, by
-the name of that operation.
+The function that makes a model is traced to a jaxpr. The jaxpr is interpreted: each intermediate
+array is a distribution or known values. No function of ``jax.random`` is recognized by name,
+because JAX computes uniform numbers from random bits with the exponent of 1, normal and truncated
+normal numbers with the inverse error function, and orthogonal matrices as the Q of normal ones.
+What depends on no random number is computed. Any other operation makes random entries unknown, and
+its name is kept.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -28,8 +29,8 @@ from initcli.sources.code.contents import (
     Part,
     are_alike,
     are_signs,
+    arithmetic,
     clamped,
-    combined,
     draw_of,
     erfinv,
     mapped,
@@ -37,7 +38,6 @@ from initcli.sources.code.contents import (
     plain,
     scaled,
     signs,
-    unknown,
     whole,
 )
 from initcli.sources.code.jax_parts import (
@@ -60,6 +60,7 @@ from initcli.sources.code.jax_values import (
     number_of,
     parts_of,
     size_of,
+    unknown_result,
 )
 from initcli.sources.code.trees import Leaf, leaves
 from initcli.types import Size
@@ -70,17 +71,22 @@ _UNUSED = Unknown(operation="what is not used")
 _KEY_OPERATIONS = {"seed", "wrap", "unwrap", "fold_in", "split", "clone"}
 
 
+Rule = Callable[[Any, list[Value]], Value]
+"""Computes the value of the result of an equation from those of its inputs."""
+
+
 class Traced(NamedTuple):
-    """The arrays of a value, and the parts of each."""
+    """The arrays of a value, and the parts of each array."""
 
     leaves: tuple[Leaf, ...]
     parts: tuple[tuple[Part, ...], ...]
 
 
 def traced(make: Callable[[], Any]) -> tuple[Any, Traced | None]:
-    """A value, and how its arrays are filled; None of one whose arrays were made before.
+    """The value that ``make`` returns, and how its arrays are filled.
 
-    Code meets tracers in place of arrays.
+    The latter is None if the arrays were made before the call. In the value, tracers stand for
+    arrays.
     """
     made: list[Any] = []
     found: list[Leaf] = []
@@ -107,7 +113,7 @@ def traced(make: Callable[[], Any]) -> tuple[Any, Traced | None]:
 
 
 def _evaluated(closed: Any, inputs: Sequence[Value], wanted: Sequence[bool] = ()) -> list[Value]:
-    """What the outputs of a jaxpr hold, or those that are ``wanted``."""
+    """The values of the outputs of a jaxpr, by default of all; others are unknown."""
     jaxpr = getattr(closed, "jaxpr", closed)
     wanted = wanted or [True] * len(jaxpr.outvars)
     known: dict[Any, Value] = dict(zip(jaxpr.invars, inputs, strict=True))
@@ -149,7 +155,7 @@ def is_key(value: Any) -> bool:
 
 
 def _after(equation: Any, inputs: list[Value], wanted: list[bool]) -> list[Value]:
-    """What the outputs of an equation hold."""
+    """The values of the outputs of an equation."""
     name, parameters = equation.primitive.name, equation.params
     inner = next((parameters[key] for key in _INNER if key in parameters), None)
     if name == "scan":
@@ -176,7 +182,7 @@ def _after(equation: Any, inputs: list[Value], wanted: list[bool]) -> list[Value
         orthogonal = _orthogonal(equation, inputs)
         return [orthogonal, *[Unknown(operation=name)] * (len(wanted) - 1)]
     else:
-        result = unknown([content_of(each) for each in inputs], name)
+        result = unknown_result(equation, inputs)
     return [result] * len(wanted)
 
 
@@ -221,7 +227,7 @@ def _same(one: Value, two: Value) -> bool:
 
 
 def _scanned(equation: Any, inputs: list[Value]) -> list[Value]:
-    """What a scan makes, as far as each step does the same."""
+    """The values of the outputs of a scan, known if all steps do the same."""
     count, length = equation.params["num_consts"], equation.params["length"]
     carried = equation.params["num_carry"]
     fixed = [_repeated(each) for each in inputs[:count]]
@@ -229,7 +235,7 @@ def _scanned(equation: Any, inputs: list[Value]) -> list[Value]:
     steps = [_step(each) for each in inputs[count + carried :]]
     results = _evaluated(equation.params["jaxpr"], [*fixed, *carry, *steps])
     if not all(map(_same, carry, results)):
-        # A random key that is split goes on as one; of all else the first step says nothing.
+        # A split random key is still a key; other carried values are unknown after the first step.
         carry = [
             one if _same(one, two) else Unknown(operation="scan")
             for one, two in zip(carry, results, strict=False)
@@ -246,7 +252,7 @@ def _scanned(equation: Any, inputs: list[Value]) -> list[Value]:
 
 
 def _repeated(value: Value) -> Value:
-    """What every step reads again: draws of it would be copies."""
+    """A value that every step reads; what is random in it is the same in all steps."""
     if value == _KEYS:
         return _SHARED_KEYS
     is_known = isinstance(value, Computed | Constant | Undrawn)
@@ -254,7 +260,7 @@ def _repeated(value: Value) -> Value:
 
 
 def _step(value: Value) -> Value:
-    """What one step reads of a stack."""
+    """The slice of a stack that one step reads."""
     if isinstance(value, Computed):
         first = value.values[:1]
         is_same = len(value.values) and bool(np.all(value.values == first))
@@ -265,7 +271,7 @@ def _step(value: Value) -> Value:
 
 
 def _stacked(value: Value, length: int, shape: Size) -> Value:
-    """What all steps write, each of them a value."""
+    """The stack of the values that the steps write."""
     if isinstance(value, Computed) and math.prod(shape) <= MAX_COMPUTED:
         return Computed(np.broadcast_to(value.values, shape))
     if isinstance(value, Orthogonal):
@@ -274,7 +280,7 @@ def _stacked(value: Value, length: int, shape: Size) -> Value:
 
 
 def _computed(equation: Any, inputs: Sequence[Value]) -> list[Value] | None:
-    """The values that an equation makes, if nothing random enters it and they are not too large."""
+    """The results of an equation without random inputs; None if there are random or large ones."""
     if not all(isinstance(each, Computed | Constant) for each in inputs):
         return None
     sizes = [math.prod(each.aval.shape) for each in (*equation.invars, *equation.outvars)]
@@ -302,43 +308,27 @@ def _computed(equation: Any, inputs: Sequence[Value]) -> list[Value] | None:
 
 
 def _affine(equation: Any, inputs: list[Value]) -> Value:
-    """a·x + b of a distribution, for numbers a and b."""
+    """Arithmetic of distributions and numbers."""
     name = equation.primitive.name
-    numbers = [number_of(each) for each in inputs]
+    if name == "neg":
+        return each_changed(inputs[0], lambda each: scaled(each, -1.0, 0.0))
     random = [at for at, each in enumerate(inputs) if not isinstance(each, Computed | Constant)]
     contents = [content_of(each) for each in inputs]
-    if name == "mul" and len(random) == 2 and any(map(are_signs, contents)):
-        # Random signs leave an orthogonal matrix orthogonal.
-        other = inputs[1 if are_signs(contents[0]) else 0]
-        if all(isinstance(each, Orthogonal) for _, each in parts_of(other, ())):
-            return other
-    # Where nothing is random, there are too many entries to compute.
-    at = random[0] if random else max(range(len(inputs)), key=lambda at: size_of(equation, at))
-    value = inputs[at]
-    number = 1.0 if len(inputs) == 1 else numbers[1 - at]
-    is_first = at == 0
-    if len(random) == 2 and equation.invars[0].aval.shape == equation.invars[1].aval.shape:
-        return combined(name, *contents)
-    if len(random) > 1 or number is None or size_of(equation, at) != size_of(equation):
-        return unknown(contents, name)
-    if name == "div" and not is_first:
-        return each_changed(value, lambda each: _scaled(mapped(each, "reciprocal"), number, 0.0))
-    if name == "div" and not number:
-        return unknown(contents, name)
-    factor, shift = {
-        "mul": (number, 0.0),
-        "neg": (-1.0, 0.0),
-        "add": (1.0, number),
-        "sub": (1.0, -number) if is_first else (-1.0, number),
-        "div": (1 / number if number else 1.0, 0.0),
-    }[name]
-    return each_changed(value, lambda each: _scaled(each, factor, shift))
-
-
-def _scaled(content: Content, factor: float, shift: float) -> Content:
-    if isinstance(content, Computed):
-        return Computed(content.values * factor + shift)
-    return scaled(content, factor, shift)
+    if len(random) == 2:
+        if name == "mul" and any(map(are_signs, contents)):
+            at = 1 if are_signs(contents[0]) else 0
+            sign = contents[1 - at]
+            return each_changed(inputs[at], lambda each: arithmetic(name, each, sign))
+        is_alike = equation.invars[0].aval.shape == equation.invars[1].aval.shape
+        return arithmetic(name, *contents) if is_alike else unknown_result(equation, inputs)
+    # Without random entries, there are too many to compute.
+    at = random[0] if random else max((0, 1), key=lambda at: size_of(equation, at))
+    number = number_of(inputs[1 - at])
+    if number is None or size_of(equation, at) != size_of(equation):
+        return unknown_result(equation, inputs)
+    if at == 0:
+        return each_changed(inputs[at], lambda each: arithmetic(name, each, number))
+    return each_changed(inputs[at], lambda each: arithmetic(name, number, each))
 
 
 def _clamped(equation: Any, inputs: list[Value]) -> Value:
@@ -351,39 +341,29 @@ def _clamped(equation: Any, inputs: list[Value]) -> Value:
         bounds = (number, math.inf) if name == "max" else (-math.inf, number)
     low, high = bounds
     if low is None or high is None:
-        return unknown([content_of(each) for each in inputs], name)
+        return unknown_result(equation, inputs)
     return each_changed(value, lambda each: clamped(each, low, high))
 
 
-def _function(equation: Any, inputs: list[Value]) -> Value:
-    name = equation.primitive.name
-    return each_changed(
-        inputs[0], lambda each: mapped(each, "sigmoid" if name == "logistic" else name)
-    )
-
-
-def _sign(equation: Any, inputs: list[Value]) -> Value:
-    return each_changed(inputs[0], signs)
+def _elementwise(change: Callable[[Content], Content]) -> Rule:
+    """The rule for a function of the first input."""
+    return lambda equation, inputs: each_changed(inputs[0], change)
 
 
 def _power(equation: Any, inputs: list[Value]) -> Value:
     exponent = equation.params["y"] if len(inputs) == 1 else number_of(inputs[1])
     if exponent is None:
-        return unknown([content_of(each) for each in inputs], "pow")
+        return unknown_result(equation, inputs)
     if exponent == 2:
         return each_changed(inputs[0], lambda each: mapped(each, "square"))
     return each_changed(inputs[0], lambda each: mapped(each, "pow", exponent))
-
-
-def _inverse_error_function(equation: Any, inputs: list[Value]) -> Value:
-    return each_changed(inputs[0], erfinv)
 
 
 def _shifted(equation: Any, inputs: list[Value]) -> Value:
     bits, by = inputs[0], number_of(inputs[1])
     if isinstance(bits, Bits) and not bits.above and by is not None:
         return Bits(bits.width - int(by))
-    return unknown([content_of(each) for each in inputs], equation.primitive.name)
+    return unknown_result(equation, inputs)
 
 
 def _joined_bits(equation: Any, inputs: list[Value]) -> Value:
@@ -391,19 +371,19 @@ def _joined_bits(equation: Any, inputs: list[Value]) -> Value:
         number = number_of(other)
         if isinstance(bits, Bits) and number is not None and not bits.above:
             return Bits(bits.width, int(number))
-    return unknown([content_of(each) for each in inputs], "or")
+    return unknown_result(equation, inputs)
 
 
 def _reinterpreted(equation: Any, inputs: list[Value]) -> Value:
-    """Random bits of the fraction below the exponent of 1 are a uniform number from 1 to 2."""
+    """A float with the exponent of 1 and a random fraction is uniform from 1 to 2."""
     dtype = equation.params["new_dtype"]
     bits = inputs[0]
     if isinstance(bits, Bits) and jax.numpy.issubdtype(dtype, jax.numpy.floating):
         one = int(np.ones((), dtype).view(f"u{np.dtype(dtype).itemsize}"))
         if bits == Bits(jax.numpy.finfo(dtype).nmant, one):
-            # Keys may be equal, and with them draws.
+            # Draws of equal keys are equal.
             return draw_of(RandomUniform(minval=1.0, maxval=2.0), (0,))
-    return unknown([content_of(bits)], equation.primitive.name)
+    return unknown_result(equation, inputs)
 
 
 def _converted(equation: Any, inputs: list[Value]) -> Value:
@@ -413,20 +393,20 @@ def _converted(equation: Any, inputs: list[Value]) -> Value:
             return value
     elif jax.numpy.issubdtype(dtype, jax.numpy.floating) and not isinstance(value, Bits):
         return value
-    return unknown([content_of(value)], equation.primitive.name)
+    return unknown_result(equation, inputs)
 
 
 def _orthogonal(equation: Any, inputs: list[Value]) -> Value:
-    """The Q of a stack of normal matrices."""
+    """The Q of QR decompositions of normal matrices."""
     shape = equation.outvars[0].aval.shape
     match plain(content_of(inputs[0])):
         case RandomNormal(mean=0.0) if shape[-2:] == equation.invars[0].aval.shape[-2:]:
             return _orthogonals(Orthogonal(), shape, len(shape) - 2)
-    return unknown([content_of(inputs[0])], "qr")
+    return unknown_result(equation, inputs)
 
 
 def _orthogonals(content: Content, shape: Size, axes: int) -> Value:
-    """A content for each index of the first axes."""
+    """One content for each index of the first axes."""
     if not axes:
         return content
     if math.prod(shape[:axes]) > MAX_PARTS:
@@ -443,14 +423,15 @@ def _orthogonals(content: Content, shape: Size, axes: int) -> Value:
 _COPIES = ("copy", "copy_p", "stop_gradient", "reduce_precision", "sharding_constraint", "pvary")
 _RESHAPES = ("reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "rev")
 _SLICES = ("slice", "dynamic_slice")
-_RULES: Mapping[str, Callable[[Any, list[Value]], Value]] = {
+_RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("mul", "add", "sub", "div", "neg"), _affine),
     **dict.fromkeys(("max", "min", "clamp"), _clamped),
-    **dict.fromkeys((*UNARY - {"neg"}, "logistic"), _function),
+    **{name: _elementwise(partial(mapped, operation=name)) for name in UNARY - {"neg"}},
+    "logistic": _elementwise(partial(mapped, operation="sigmoid")),
+    "sign": _elementwise(signs),
+    "erf_inv": _elementwise(erfinv),
     **dict.fromkeys((*_COPIES, *_RESHAPES), moved_entries),
-    "sign": _sign,
     **dict.fromkeys(("pow", "integer_pow"), _power),
-    "erf_inv": _inverse_error_function,
     "shift_right_logical": _shifted,
     "or": _joined_bits,
     "bitcast_convert_type": _reinterpreted,
@@ -463,4 +444,4 @@ _RULES: Mapping[str, Callable[[Any, list[Value]], Value]] = {
     "pad": padded,
 }
 _MOVES = {*_RESHAPES, *_SLICES, "concatenate", "dynamic_update_slice", "scatter", "select_n", "pad"}
-"""Operations after which entries may lie elsewhere."""
+"""Operations that move entries."""

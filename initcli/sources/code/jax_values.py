@@ -1,9 +1,9 @@
-"""What intermediate arrays of a jaxpr hold."""
+"""Values of the intermediate arrays of a jaxpr."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,20 +15,20 @@ from initcli.types import Size
 
 
 class Bits(NamedTuple):
-    """Random bits, the lowest ``width`` of each entry, above which are those of ``above``."""
+    """Entries with ``width`` random low bits, and the high bits of ``above``."""
 
     width: int
     above: int = 0
 
 
 class Boxes(NamedTuple):
-    """Parts of an array, each over those before it."""
+    """Parts of an array; a later one overwrites earlier ones."""
 
     parts: tuple[Part, ...]
 
 
 Value = Content | Bits | Boxes
-"""What an intermediate array holds."""
+"""The value of an intermediate array."""
 
 
 def parts_of(value: Value, shape: Size) -> tuple[Part, ...]:
@@ -47,8 +47,13 @@ def content_of(value: Value) -> Content:
     return value
 
 
+def unknown_result(equation: Any, inputs: Sequence[Value]) -> Content:
+    """The content of the result of an equation that is not followed."""
+    return unknown([content_of(each) for each in inputs], equation.primitive.name)
+
+
 def number_of(value: Value) -> float | None:
-    """The only number that a value holds; None of others."""
+    """The number that all entries equal; None if they differ or are not known."""
     if isinstance(value, Constant):
         return float(value.value)
     if not isinstance(value, Computed):
@@ -60,7 +65,7 @@ def number_of(value: Value) -> float | None:
 
 
 def each_changed(value: Value, change: Callable[[Content], Content]) -> Value:
-    """The value with each of its contents changed."""
+    """The value with a function applied to each of its contents."""
     if isinstance(value, Boxes):
         parts = (part._replace(content=change(part.content)) for part in value.parts)
         return Boxes(tuple(parts))

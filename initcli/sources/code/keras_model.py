@@ -1,4 +1,4 @@
-"""Keras models in memory: their own configuration, and the values of their weights."""
+"""Keras models in memory: their configuration, and the values of their weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from initcli.sources.read import parse
 
 
 def weights(model: Any) -> tuple[Leaf, ...]:
-    """The weights of a model by their paths."""
+    """The weights of a model."""
     return tuple(
         Leaf(each.path, each.value, trainable=each.trainable)
         if hasattr(each, "path")
@@ -26,10 +26,9 @@ def weights(model: Any) -> tuple[Leaf, ...]:
 
 
 def configured(model: Any, found: Sequence[Leaf], source: str, seed: int) -> Model | None:
-    """The model that its configuration describes, with the values that its weights have.
+    """The model that a configuration describes, with the values of the weights.
 
-    None where the configuration does not say what the layers are, as of a subclass of ``Model``,
-    and of a single layer.
+    None for a single layer, and for a subclass of ``Model``, whose configuration has no layers.
     """
     if not hasattr(model, "to_json"):
         return None

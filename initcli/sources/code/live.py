@@ -1,4 +1,4 @@
-"""Values in memory: arrays of NumPy, PyTorch, JAX and what offers itself as one."""
+"""Arrays in memory: those of NumPy, PyTorch, JAX, and any with ``__array__`` or DLPack."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from initcli.stored import NUMPY, StoredTensor
-from initcli.types import BYTES, Array, TensorDtype
+from initcli.stored import StoredTensor
+from initcli.types import BYTES, NUMPY, Array, TensorDtype
 
 
 class Live(msgspec.Struct, frozen=True):
-    """Entries of a flat array, which are brought to NumPy part by part."""
+    """Entries of a flat array, which are converted to NumPy part by part."""
 
     values: Any
     bytes: int
@@ -21,12 +21,12 @@ class Live(msgspec.Struct, frozen=True):
     is_sequential = False
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries, a view where they are in the memory of NumPy."""
+        """Entries; a view if NumPy can access their memory."""
         return _numpy(self.values[start:stop])
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value has numbers of one dtype, that can be brought to NumPy."""
+    """Whether a value is an array of numbers that can be converted to NumPy."""
     has_entries = hasattr(value, "__array__") or hasattr(value, "__dlpack__")
     if not has_entries or not hasattr(value, "dtype") or not hasattr(value, "shape"):
         return False
@@ -35,14 +35,14 @@ def is_array(value: Any) -> bool:
 
 def dtype_of(value: Any) -> TensorDtype:
     """The name of an array's dtype, such as ``bfloat16``."""
-    # Of PyTorch, torch.float32; of TensorFlow and of classes such as jnp.float32, what has a name.
+    # Dtypes of TensorFlow and classes such as jnp.float32 have a name; PyTorch has torch.float32.
     dtype = value.dtype
     name = getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
     return cast(TensorDtype, name)
 
 
 def live(path: str, value: Any) -> StoredTensor:
-    """The values that an array has; they are read where they lie."""
+    """The values of an array, which are read without a copy of the whole."""
     shape, dtype = tuple(map(int, value.shape)), dtype_of(value)
     tensor = StoredTensor(path=path, shape=shape, dtype=dtype, storage=None, origin="live")
     if dtype not in NUMPY:
@@ -59,7 +59,7 @@ def live(path: str, value: Any) -> StoredTensor:
 
 
 def _is_here(value: Any) -> bool:
-    """Whether an array lies where NumPy can see it without a copy."""
+    """Whether NumPy can access the memory of an array."""
     devices = getattr(value, "devices", None)  # of JAX
     return devices is None or all(each.platform == "cpu" for each in devices())
 
@@ -69,7 +69,7 @@ def _array(value: Any) -> Array:
 
 
 def _numpy(values: Any) -> Array:
-    """A flat array as NumPy's: the bits where NumPy lacks its dtype."""
+    """A flat array in NumPy; its bits if NumPy lacks its dtype."""
     dtype = dtype_of(values)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):

@@ -1,4 +1,4 @@
-"""Models from a person's own code: the distributions of all tensors, with nothing drawn."""
+"""Models from a user's code: the distributions of all tensors, without drawing them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from initcli.checkpoint import Checkpoint, Subject
 from initcli.documents.document import Document
 from initcli.errors import CodeError, printable
 from initcli.initializers import Initializer
+from initcli.initializers.base import Undeclared
 from initcli.layers.network import Network
 from initcli.model import BuiltLayer, Model
 from initcli.sources.code.contents import filled
 from initcli.sources.code.live import live
 from initcli.sources.code.objects import object_of
-from initcli.sources.code.trees import Leaf, leaves
-from initcli.sources.code.trees import described as described_tree
+from initcli.sources.code.trees import Leaf, described, leaves
 from initcli.types import Dtype
 
 if TYPE_CHECKING:
@@ -36,25 +36,25 @@ def load_code(source: str, arguments: Mapping[str, Any], seed: int | None = None
         seed: seed of what is sampled here, and of a key that the function takes.
 
     Raises:
-        CodeError: the code fails, or returns no model of a framework that is known.
+        CodeError: the code fails, or returns no model of a known framework.
     """
     with object_of(source, arguments, seed or 0) as make, redirect_stdout(sys.stderr):
         made = _made(make, seed or 0)
         model = _model_of(made, source, seed or 0)
     if model is None:
-        message = f"{printable(source)} is of type {type(made.value).__name__}, and holds no arrays"
+        message = f"{printable(source)} is of type {type(made.value).__name__}, and has no arrays"
         remedy = "name a module of PyTorch, Keras, Flax or Equinox, or a function that returns one"
         if _is_keras(made.value):
-            remedy = "build it before: give it an Input, or call it on one"
+            remedy = "build it first: give it an Input, or call it on one"
         raise CodeError(message, remedy)
     return model
 
 
 def of(value: Any) -> Subject:
-    """The tensors of a model in memory, with the values that they have now.
+    """The tensors of a model in memory, with their present values.
 
-    What a report says of a file, it says of them: they are measured where they lie, and nothing is
-    copied as a whole unless it lies in no order. Generators of random numbers stay as they are.
+    All reports on files of weights also work on them. Values are measured in place; only tensors
+    that are not contiguous are copied. The states of random generators do not change.
 
     Args:
         value: a module of PyTorch, a Keras model, a module or pytree of Flax or Equinox, a state
@@ -62,7 +62,7 @@ def of(value: Any) -> Subject:
             or of any library with ``__array__`` or DLPack.
 
     Raises:
-        CodeError: it holds no arrays.
+        CodeError: it has no arrays.
 
     >>> import initcli, numpy
     >>> weights = initcli.of({"dense/kernel": numpy.zeros((3, 4), "float32")})
@@ -75,7 +75,7 @@ def of(value: Any) -> Subject:
             return Checkpoint(name="values", file="values", tensors=tensors)
     elif (model := _model_of(_Made(value), type(value).__name__, 0)) is not None:
         return model
-    message = f"this {type(value).__name__} holds no arrays"
+    message = f"this {type(value).__name__} has no arrays"
     raise CodeError(message, "pass a module, or a mapping of names to arrays")
 
 
@@ -83,8 +83,8 @@ def of(value: Any) -> Subject:
 def recording() -> Iterator[None]:
     """Record how PyTorch fills the tensors of models that are built within the ``with`` statement.
 
-    :func:`initcli.of` then also knows the distribution that each was drawn from. Values are drawn
-    as without it.
+    :func:`initcli.of` then also knows the distribution of each. Recording does not change the
+    values that are drawn.
 
     Raises:
         CodeError: PyTorch is not installed.
@@ -92,14 +92,14 @@ def recording() -> Iterator[None]:
     try:
         from initcli.sources.code.torch_recording import FOLLOWED
     except ImportError:
-        message = "what is recorded is PyTorch, which is not installed"
+        message = "recording needs PyTorch, which is not installed"
         raise CodeError(message, "install torch beside initcli") from None
     with FOLLOWED.following():
         yield
 
 
 class _Made(NamedTuple):
-    """What code made, how its tensors were filled where that was recorded, and why it was not."""
+    """The object that code made, and how its tensors were filled, or why that is not known."""
 
     value: Any
     recorder: Recorder | None = None
@@ -125,7 +125,7 @@ def _made(make: Callable[[], Any], seed: int) -> _Made:
     except CodeError as error:
         if "torch" in sys.modules:
             sys.modules["torch"].manual_seed(seed)
-        return _Made(make(), reason=error.args[0])  # fails as it would for its author
+        return _Made(make(), reason=error.args[0])  # fails with the author's own error
     return made
 
 
@@ -134,7 +134,7 @@ def _are_imported() -> bool:
 
 
 def _recorded(make: Callable[[], Any]) -> _Made:
-    """What code makes without memory for it; its values, if they were made before."""
+    """Make an object, and record how its tensors are filled, without memory for them."""
     tracing = recorder = None
     with ExitStack() as stack:
         if "torch" in sys.modules:
@@ -155,7 +155,7 @@ def _recorded(make: Callable[[], Any]) -> _Made:
 
 
 def _is_torch(value: Any) -> bool:
-    """Whether a value is a module of PyTorch, and not Keras's model in PyTorch."""
+    """Whether a value is a PyTorch module, and not a Keras model with the PyTorch backend."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.nn.Module) and not _is_keras(value)
 
@@ -167,26 +167,28 @@ def _is_keras(value: Any) -> bool:
 
 
 def _model_of(made: _Made, source: str, seed: int) -> Model | None:
-    """A model with the tensors of an object; None if it holds none."""
+    """The model of the tensors of an object; None if it has none."""
     value = made.value
-    notes: tuple[str, ...] = ()
+    found: Sequence[Leaf]
+    notes: list[str] = []
     if _is_torch(value):
-        from initcli.sources.code.torch_model import described
+        from initcli.sources.code.torch_model import tensors
 
-        layers, notes = described(value, made.recorder, seed)
+        found, notes = tensors(value)
+    elif _is_keras(value):
+        from initcli.sources.code.keras_model import configured, weights
+
+        found = weights(value)
+        if (model := configured(value, found, source, seed)) is not None:
+            return model
     else:
         found = leaves(value) if made.traced is None else made.traced.leaves
-        if _is_keras(value):
-            from initcli.sources.code.keras_model import configured, weights
-
-            found = weights(value)
-            if (model := configured(value, found, source, seed)) is not None:
-                return model
-        if not found:
-            return None
-        layers = described_tree(found, _initializers(made, found), seed)
+    if not found and not _is_torch(value):
+        return None
+    initializers, is_live = _filled(made, found)
+    layers = described(found, initializers, seed, is_live=is_live)
     if made.reason:
-        notes += (f"its values are measured, since without memory {made.reason}",)
+        notes.append(f"its values are measured, because it cannot be recorded: {made.reason}")
     named = source.rpartition(":")[2] if isinstance(value, _CONTAINERS) else type(value).__name__
     return Model(
         name=named,
@@ -196,7 +198,7 @@ def _model_of(made: _Made, source: str, seed: int) -> Model | None:
         network=Network(names=(), layers=(), calls=(), inputs=(), outputs=()),
         layers=layers,
         document=Document(source, "", {}, dict, dialect="python"),
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
@@ -204,7 +206,7 @@ _CONTAINERS = (Mapping, list, tuple)
 
 
 def _main_dtype(layers: Iterable[BuiltLayer]) -> Dtype:
-    """The dtype of most entries, among those of a model."""
+    """The dtype of most entries, among those that a model can have."""
     entries = Counter({"float32": 0})
     for layer in layers:
         for parameter in layer.parameters:
@@ -213,15 +215,14 @@ def _main_dtype(layers: Iterable[BuiltLayer]) -> Dtype:
     return cast(Dtype, entries.most_common(1)[0][0])
 
 
-def _initializers(made: _Made, found: Sequence[Leaf]) -> list[Initializer] | None:
-    """How the arrays were filled; None if that was not recorded."""
-    if made.traced is not None:
-        return [
-            filled(each, leaf.array.shape)
-            for each, leaf in zip(made.traced.parts, found, strict=True)
-        ]
-    if made.recorder is not None and any(getattr(each.array, "is_meta", False) for each in found):
+def _filled(made: _Made, found: Sequence[Leaf]) -> tuple[list[Initializer], bool]:
+    """How the arrays were filled, and whether they have values."""
+    recorder, traced = made.recorder, made.traced
+    if traced is not None:
+        shapes = (each.array.shape for each in found)
+        return list(map(filled, traced.parts, shapes)), False
+    if _is_torch(made.value) or any(getattr(each.array, "is_meta", False) for each in found):
         from initcli.sources.code.torch_model import initializer
 
-        return [initializer(made.recorder, each.array) for each in found]
-    return None
+        return [initializer(each.array, recorder) for each in found], recorder is None
+    return [Undeclared()] * len(found), True

@@ -1,7 +1,6 @@
-"""Objects of a person's code, named as ``package.module:object`` or ``file.py:object``.
+"""Objects of a user's code, named as ``package.module:object`` or ``file.py:object``.
 
-Naming one on the command line is the permission to run it. What the code prints goes to standard
-error.
+Code is run only if the user names it on the command line. Its output goes to standard error.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ from initcli.process import reraise_interrupt
 
 _NAMED = re.compile(r"(?P<module>.+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[^\W\d][\w.]*)")
 _MAX_TEXT = 300
-"""Maximum number of characters that are shown of what an exception says."""
+"""Maximum number of characters of the message of an exception that are shown."""
 _MODULE = "initcli_code"
 """The name under which a file is imported."""
 
 
 def is_code(source: str) -> bool:
-    """Whether a source names an object in code, and no file."""
+    """Whether a source names an object in code and is not a file."""
     return _NAMED.fullmatch(source) is not None and not os.path.exists(source)  # noqa: PTH110
 
 
 @contextmanager
 def object_of(source: str, arguments: Mapping[str, Any], seed: int) -> Iterator[Callable[[], Any]]:
-    """What makes the object of that name: a function that calls it, where it can be called.
+    """A function that returns the object of that name, or its result if it can be called.
 
-    A required argument with the name of a random key of JAX is a key of the seed. The code's own
-    modules stay imported until the block ends; generators of random numbers are then set back.
+    A required argument with a usual name of a JAX random key gets the key of the seed. At the end
+    of the block, the user's modules are removed and the states of random generators restored.
 
     Raises:
         CodeError: the code cannot be imported, has no such object, or needs other arguments.
@@ -66,7 +65,7 @@ def object_of(source: str, arguments: Mapping[str, Any], seed: int) -> Iterator[
 
 
 def _generators() -> Callable[[], None]:
-    """What sets the generators of random numbers back to their states of now."""
+    """A function that restores the present states of random generators."""
     python, array = random.getstate(), np.random.get_state()
     torch = sys.modules.get("torch")
     state = None if torch is None else torch.random.get_rng_state()
@@ -112,15 +111,15 @@ def _member(module: ModuleType, name: str, source: str) -> Any:
 
 
 _KEYS = ("key", "rng", "prng_key", "rngs")
-"""What functions that initialize with JAX call their random keys."""
+"""Usual names of the random key in functions that initialize with JAX."""
 
 
 def _maker(value: Any, arguments: Mapping[str, Any], source: str, seed: int) -> Callable[[], Any]:
-    # A wrapped function is one that was compiled or decorated; a module is not called.
+    # Compiled and decorated functions have __wrapped__; a module is not called.
     is_function = inspect.isroutine(value) or isinstance(value, partial)
     if not (is_function or inspect.isclass(value) or hasattr(value, "__wrapped__")):
         if arguments:
-            raise CodeError(f"{printable(source)} is no function, and takes no arguments")
+            raise CodeError(f"{printable(source)} is not a function, and takes no arguments")
         return lambda: value
     keys: list[str] = []
     try:
@@ -148,7 +147,7 @@ def _maker(value: Any, arguments: Mapping[str, Any], source: str, seed: int) -> 
 
 
 def _signature(value: Any) -> inspect.Signature:
-    """What a function or class takes; of a class whose metaclass hides that, its ``__init__``."""
+    """The signature of a function or class, even if the metaclass of the class hides it."""
     signature = inspect.signature(value)
     if [each.kind for each in signature.parameters.values()] != [2, 4] or inspect.isroutine(value):
         return signature
@@ -163,7 +162,7 @@ def _random_key(name: str, seed: int) -> Any:
 
 @contextmanager
 def failing(source: str, what: str) -> Iterator[None]:
-    """Report what a person's code raises as an error, at their own line."""
+    """Report an exception of a user's code as an error at the line of their file."""
     try:
         yield
     except CodeError:

@@ -1,4 +1,4 @@
-"""What PyTorch's operations draw, as far as initializers say it."""
+"""Distributions of the random operations of PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from initcli.sources.code.contents import Content, draw_of, mapped
 
 
 def is_draw(func: Any) -> bool:
-    """Whether random numbers decide what an operation writes."""
+    """Whether an operation draws random numbers."""
     return torch.Tag.nondeterministic_seeded in func.tags
 
 
@@ -23,13 +23,13 @@ def drawn(
     kwargs: dict[str, Any],
     number: Callable[[torch.Tensor], float | None],
 ) -> Content:
-    """What an operation draws.
+    """The content that an operation draws.
 
     Args:
         func: one for which :func:`is_draw` holds.
         args: its arguments.
         kwargs: its arguments by name.
-        number: the only number that a tensor holds; None of others.
+        number: gives the number that all entries of a tensor equal, or None.
     """
     name = func._schema.name.partition("::")[2]
     names, content = _DRAWN.get(name, ((), None))
@@ -45,7 +45,7 @@ def drawn(
 
 
 def truncated(mean: float, std: float, low: float, high: float) -> Content:
-    """What ``torch.nn.init.trunc_normal_`` draws."""
+    """The content that ``torch.nn.init.trunc_normal_`` draws."""
     if not std:
         return Constant(value=min(max(mean, low), high))
     lower, upper = (low - mean) / std, (high - mean) / std

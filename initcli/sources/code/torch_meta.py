@@ -1,4 +1,4 @@
-"""Building models of PyTorch on the meta device, where tensors have shapes but no memory."""
+"""Building PyTorch models on the meta device, where tensors have shapes but no memory."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from initcli.sources.code.torch_recording import Recorder
 
 
 class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
-    """Lets initializing functions work on meta tensors, which PyTorch's own skip.
+    """Makes initializers work on meta tensors, which those of ``torch.nn.init`` skip.
 
-    Code also gets lists and arrays of values that are known, and needs no accelerator.
+    Code can convert tensors with known values to lists and arrays, and needs no accelerator.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -37,7 +37,7 @@ class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
                 values = self._recorder.values(args[0])
             args = args if values is None else (values, *args[1:])
         if func in _INDEXED and args[0].is_meta:
-            # PyTorch would make a tensor of a list out of sight.
+            # PyTorch would convert a list to a tensor without dispatching that.
             args = (args[0], _indices(args[1]), *args[2:])
         if func == torch.Tensor.cuda:
             return args[0]
@@ -59,7 +59,7 @@ _BROUGHT = (torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__)
 
 
 def _indices(index: Any) -> Any:
-    """An index with tensors in place of lists and arrays."""
+    """An index with lists and arrays converted to tensors."""
     if isinstance(index, tuple):
         return tuple(map(_indices, index))
     is_list = isinstance(index, list | np.ndarray)
@@ -67,7 +67,7 @@ def _indices(index: Any) -> Any:
 
 
 def _here(device: Any) -> Any:
-    """The meta device in place of an accelerator."""
+    """The device, or the meta device in place of an accelerator."""
     if isinstance(device, str | torch.device) and torch.device(device).type != "cpu":
         return torch.device("meta")
     return device
@@ -75,13 +75,13 @@ def _here(device: Any) -> Any:
 
 @contextmanager
 def recorded() -> Iterator[Recorder]:
-    """A recorder, on the meta device; generators of random numbers stay as they are."""
+    """Record on the meta device; the states of random generators do not change."""
     recorder = Recorder()
     patched = "transformers.modeling_utils" in sys.modules
     with ExitStack() as stack:
         stack.enter_context(recorder.rules(draws=False))
         if patched:
-            # It initializes no weights on the meta device.
+            # transformers initializes no weights on the meta device.
             current = "transformers.modeling_utils.get_torch_context_manager_or_global_device"
             stack.enter_context(mock.patch(current, return_value=None, create=True))
         stack.enter_context(torch.device("meta"))

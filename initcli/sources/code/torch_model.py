@@ -1,47 +1,31 @@
-"""PyTorch modules as layers: one for each submodule, with the tensors that it holds itself."""
+"""The tensors of PyTorch modules, with how each was filled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared
-from initcli.layers.core import Opaque
-from initcli.model import BuiltLayer
-from initcli.parameter import Parameter
 from initcli.sources.code.contents import Computed, filled
-from initcli.sources.code.live import dtype_of, live
 from initcli.sources.code.torch_recording import FOLLOWED, Recorder
 from initcli.sources.code.torch_storage import View
+from initcli.sources.code.trees import Axes, Leaf
 from initcli.types import Array
 
-_UNDECLARED = Undeclared()
 
+def tensors(model: nn.Module) -> tuple[list[Leaf], list[str]]:
+    """The parameters and buffers of a module under the names of its state, and notes.
 
-class Contents(NamedTuple):
-    """The tensors of a module, one layer for each submodule that holds some, and notes."""
-
-    layers: tuple[BuiltLayer, ...]
-    notes: tuple[str, ...]
-
-
-def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Contents:
-    """The parameters and buffers of a module, by the names of its state.
-
-    Names and shapes are PyTorch's. A tensor that has two names is listed under the first. Without a
-    recorder the values that the tensors have are those of the parameters, which have the
-    initializers that were recorded while PyTorch was followed.
+    A tensor with two names is listed under the first.
     """
-    layers: list[BuiltLayer] = []
+    found: list[Leaf] = []
     notes: list[str] = []
     names: dict[tuple[int, View], str] = {}
     trained = {id(each) for each in model.parameters() if each.requires_grad}
     for path, module in model.named_modules():
-        parameters = []
         for name, tensor in _own(module):
             full = f"{path}.{name}" if path else name
             if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
@@ -54,32 +38,8 @@ def described(model: nn.Module, recorder: Recorder | None, seed: int) -> Content
             if (first := names.setdefault(key, full)) != full:
                 notes.append(f"{full} is {first}: one tensor with two names")
                 continue
-            contracts, produces = _axes(module, name, tensor)
-            parameters.append(
-                Parameter(
-                    path=full,
-                    shape=tuple(tensor.shape),
-                    initializer=initializer(recorder or FOLLOWED, tensor),
-                    stored=live(full, tensor) if recorder is None else None,
-                    trainable=id(tensor) in trained,
-                    dtype=dtype_of(tensor),
-                    keeps_dtype=True,
-                    seed=seed,
-                    contracts=contracts,
-                    produces=produces,
-                )
-            )
-        if parameters:
-            layers.append(
-                BuiltLayer(
-                    name=path or type(model).__name__,
-                    layer=Opaque(kind=type(module).__name__, output_shape_="recorded"),
-                    input_shapes=(),
-                    output_shapes=(),
-                    parameters=tuple(parameters),
-                )
-            )
-    return Contents(tuple(layers), tuple(notes))
+            found.append(Leaf(full, tensor, module, id(tensor) in trained, _axes(module, name)))
+    return found, notes
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -89,13 +49,10 @@ def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, buffer
 
 
-Axes = tuple[int, ...] | None
-
-
-def _axes(module: nn.Module, name: str, tensor: torch.Tensor) -> tuple[Axes, Axes]:
-    """The axes that a weight sums over and produces, where the module is PyTorch's own."""
-    kernel = tuple(range(2, tensor.ndim))
+def _axes(module: nn.Module, name: str) -> tuple[Axes, Axes]:
+    """The axes that a weight sums over and produces, if the module is PyTorch's own."""
     if name == "weight":
+        kernel = tuple(range(2, module.weight.ndim))
         if isinstance(module, nn.Linear):
             return (1,), (0,)
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
@@ -107,15 +64,15 @@ def _axes(module: nn.Module, name: str, tensor: torch.Tensor) -> tuple[Axes, Axe
     return None, None
 
 
-def initializer(recorder: Recorder, tensor: torch.Tensor) -> Initializer:
-    """How a tensor was filled, as far as it was followed."""
-    if recorder is FOLLOWED and not recorder.follows(tensor):
-        return _UNDECLARED
+def initializer(tensor: torch.Tensor, recorder: Recorder | None = None) -> Initializer:
+    """How a recorder, by default that of :func:`initcli.recording`, saw a tensor being filled."""
+    if recorder is None and not FOLLOWED.follows(tensor):
+        return Undeclared()
     parts = (
         part._replace(content=Computed(_numbers(part.content.values)))
         if isinstance(part.content, Computed)
         else part
-        for part in recorder.parts(tensor)
+        for part in (recorder or FOLLOWED).parts(tensor)
     )
     return filled(tuple(parts), tuple(tensor.shape))
 

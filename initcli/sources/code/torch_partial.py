@@ -1,4 +1,4 @@
-"""Writes of PyTorch to entries that indices or a mask name."""
+"""PyTorch operations that write to entries given by indices or a mask."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from initcli.sources.code.contents import MAX_COMPUTED
 PARTIAL = frozenset(
     ("index_put_", "_index_put_impl_", "masked_fill_", "index_copy_", "index_fill_", "scatter_")
 )
-"""Operations that write an argument to some entries of the first one."""
+"""Operations that write one argument to some entries of the first one."""
 _SOURCES = ("values", "value", "source", "src")
 
 
 class Partial(NamedTuple):
-    """A write of ``source`` to views of a tensor, which hold ``size`` entries together."""
+    """A write of ``source`` to views of a tensor with ``size`` entries in all."""
 
     source: Any
     views: tuple[torch.Tensor, ...]
@@ -29,12 +29,12 @@ class Partial(NamedTuple):
 def partial(
     func: Any, args: Any, values: Callable[[torch.Tensor], torch.Tensor | None]
 ) -> Partial | None:
-    """Where one of :data:`PARTIAL` writes; None if that is not known, or neither rows nor a box.
+    """Where one of :data:`PARTIAL` writes; None if that is not known, or not rows or a box.
 
     Args:
         func: the operation.
         args: its arguments.
-        values: the values of a tensor; None of a random one.
+        values: gives the values of a tensor, or None if some are random.
     """
     names = [each.name for each in func._schema.arguments]
     given = dict(zip(names, args, strict=False))
@@ -45,7 +45,7 @@ def partial(
     places = [each for each in tree_flatten(given)[0] if isinstance(each, torch.Tensor)]
     if target.numel() > MAX_COMPUTED or any(values(each) is None for each in places):
         return None
-    # The operation itself says where, as it writes ones over zeros.
+    # The operation writes ones to zeros, which shows where it writes.
     given = tree_map(lambda each: values(each) if isinstance(each, torch.Tensor) else each, given)
     given["self"] = torch.zeros(target.shape, device="cpu")
     is_tensor = isinstance(source, torch.Tensor)
@@ -57,7 +57,7 @@ def partial(
 
 
 def _views(tensor: torch.Tensor, mask: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Runs of whole rows, or else the box around the entries of a mask."""
+    """Views of runs of whole rows, or else of the box around the entries of a mask."""
     rows = mask.reshape(mask.shape[0], -1).all(1).tolist() if mask.ndim > 1 else mask.tolist()
     start = 0
     for is_written, run in groupby(rows):

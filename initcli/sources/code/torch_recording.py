@@ -1,11 +1,10 @@
-"""Recording how PyTorch fills tensors, without memory for them and without a draw.
+"""How PyTorch fills tensors, without allocating or drawing them.
 
-A model is built on the meta device, where tensors have shapes but no entries. Of every storage the
-recorder keeps what was written to it, and where: nothing, a distribution, or values that follow
-from no random number. Such values are computed beside, since positions, slopes and frequencies
-decide what is built. A distribution follows a tensor through copies, slices and arithmetic with
-constants. Whatever else is done to random entries makes them unknown, by the name of that
-operation.
+A model is built on the meta device, where tensors have shapes but no entries. For each storage the
+recorder keeps what was written to it and where: nothing, a distribution, or known values. Values
+that depend on no random number are computed, because code may depend on them. A distribution is
+followed through copies, slices and arithmetic with constants. Any other operation makes random
+entries unknown, and its name is kept.
 """
 
 from __future__ import annotations
@@ -21,12 +20,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from initcli.initializers import (
-    Constant,
-    Initializer,
-    Orthogonal,
-    RandomNormal,
-)
+from initcli.initializers import Constant, Initializer, Orthogonal, RandomNormal
 from initcli.initializers.base import Undrawn, Whole
 from initcli.initializers.given import SparseColumns, Uninitialized, Unknown
 from initcli.sources.code.contents import (
@@ -37,8 +31,8 @@ from initcli.sources.code.contents import (
     Part,
     are_alike,
     are_signs,
+    arithmetic,
     clamped,
-    combined,
     erfinv,
     is_random,
     joined,
@@ -74,7 +68,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Record what is done to tensors that have memory."""
+        """Record operations on tensors that have memory."""
         with self.rules(draws=True), self:
             yield
         self._storages = {
@@ -83,10 +77,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
 
     @contextmanager
     def rules(self, *, draws: bool) -> Iterator[None]:
-        """Take PyTorch's rules that draw again what they do not like for what they are.
+        """Record initializers of PyTorch that cannot be followed operation by operation.
 
         Args:
-            draws: whether tensors have memory, in which the rules are to draw.
+            draws: whether tensors have memory, so that the initializers also draw.
         """
         draw_truncated, draw_sparse = torch.nn.init._no_grad_trunc_normal_, torch.nn.init.sparse_
 
@@ -129,20 +123,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         return self._given(tensor) if storage is None else storage.content(View.of(tensor))
 
     def _storage_of(self, tensor: torch.Tensor) -> Storage | None:
-        """The storage of a tensor in entries of its own size; None of one that is not followed."""
+        """The storage of a tensor with entries of its size; None if it is not followed."""
         storage = self._storages.get(_key(tensor))
         if storage is None or storage.itemsize == tensor.element_size():
             return storage
         return storage.cast(tensor)
 
     def write(self, tensor: torch.Tensor, content: Content) -> None:
-        """Note that a tensor is overwritten."""
+        """Record that a tensor is overwritten."""
         storage = self._storage_of(tensor) or Storage(tensor, self._given(tensor))
         storage.write(View.of(tensor), content)
         self._storages[_key(tensor)] = storage
 
     def _resized(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Resize a tensor, whose storage gets new entries behind the old ones."""
+        """Resize a tensor; new entries of its storage follow the old ones."""
         tensor = args[0]
         old = self._storage_of(tensor) or Storage(tensor, self._given(tensor.clone()))
         result = func(*args, **kwargs)
@@ -153,20 +147,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         return result
 
     def _given(self, tensor: torch.Tensor) -> Content:
-        """The content of a tensor that was there before."""
+        """The content of a tensor to which no write was recorded."""
         if tensor.is_meta:
             return Unknown(operation="a tensor made before the model")
         return Computed(tensor)
 
     def values(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """The values of a tensor in which nothing is random."""
+        """The values of a tensor; None if some are random."""
         if not tensor.is_meta and _key(tensor) not in self._storages:
             return tensor
         values = values_of(self.parts(tensor), View.of(tensor).shape)
         return None if values is None else values.to(tensor.dtype)
 
     def _number(self, tensor: torch.Tensor) -> float | None:
-        """The only number that a tensor holds; None of others."""
+        """The number that all entries equal; None if they differ or are not known."""
         values = self.values(tensor)
         if values is None or values.numel() == 0 or values.is_complex():
             return None
@@ -189,7 +183,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         if moves or name in {"detach", "alias", "lift_fresh", "set_"}:
             return func(*_on_meta(tensors, args), **_on_meta(tensors, kwargs))
         if func._schema.is_mutable and not name.endswith("_"):
-            # What an output held before is not read.
+            # The former content of an output is not read.
             outputs = _mutated(func, args, kwargs)
             read = [each for each in tensors if not any(each is output for output in outputs)]
         else:
@@ -204,7 +198,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         except NotImplementedError:
             if not computed:
                 raise
-            # The shape depends on the values.
+            # The shape of the result depends on values.
             made = tuple(map(_to_meta, computed))
             result = made if len(func._schema.returns) > 1 else made[0]
         outputs = [each for each in tree_flatten(result)[0] if _is_tensor(each)]
@@ -226,7 +220,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         return args[0] if name.endswith("_") and written and args[0] is written[0] else result
 
     def _write_partly(self, func: Any, args: Any) -> bool:
-        """Note a write to some entries; False if it is not known to which."""
+        """Record a write to some entries; return False if it is not known to which."""
         write = partial(func, args, self.values)
         if write is None:
             return False
@@ -249,7 +243,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
     def _computed(
         self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]
     ) -> list[torch.Tensor] | None:
-        """The values that an operation writes, if nothing random enters it."""
+        """The values that an operation writes; None if it reads random ones."""
         name = func._schema.name.partition("::")[2]
         if name.rstrip("_") in _CREATED_EMPTY or is_draw(func):
             return None
@@ -294,7 +288,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         tensors: list[torch.Tensor],
         known: list[Content],
     ) -> Content:
-        """The content that an operation writes, by the contents that it reads."""
+        """The content that an operation writes, from the contents that it reads."""
         operation = name.rstrip("_")
         if operation in _CREATED_EMPTY:
             return place()
@@ -347,51 +341,36 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]  # PyTorch may be missi
         tensors: list[torch.Tensor],
         known: list[Content],
     ) -> Content:
-        """a·x + b of a distribution, for numbers a and b."""
-        numbers = [each for each in args if isinstance(each, int | float)]
-        random = [at for at, each in enumerate(known) if is_random(each)]
-        alpha = kwargs.get("alpha", 1)
-        if name == "mul" and len(random) == 2 and any(map(are_signs, known)):
-            # Random signs leave an orthogonal matrix orthogonal.
-            match known[random[0]] if are_signs(known[random[1]]) else known[random[1]]:
-                case Orthogonal() as orthogonal:
-                    return orthogonal
-        if len(random) == len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
-            one, two = known
-            if alpha != 1 and isinstance(two, Initializer):
-                two = scaled(two, alpha, 0.0)
-            return combined(name, one, two)
-        if len(random) != 1:
+        """Arithmetic of distributions and numbers."""
+        if name == "neg":
+            return scaled(known[0], -1.0, 0.0)
+        size = math.prod(torch.broadcast_shapes(*(each.shape for each in tensors)))
+        read = iter(zip(tensors, known, strict=True))
+        operands: list[Content | float] = []
+        for each in args[:2]:
+            operand = self._operand(*next(read), size) if _is_tensor(each) else each
+            if not isinstance(operand, Initializer | Computed | int | float):
+                return unknown(known, name)
+            operands.append(float(operand) if isinstance(operand, int) else operand)
+        if kwargs.get("rounding_mode"):
             return unknown(known, name)
-        content = known[random[0]]
-        if isinstance(content, Computed):
-            return content
-        for at, tensor in enumerate(tensors):
-            if at != random[0]:
-                number = self._number(tensor)
-                if number is None:
-                    return unknown(known, name)
-                numbers.append(number)
-        other = numbers[0] if numbers else 1.0
-        match name:
-            case "mul":
-                return scaled(content, other, 0.0)
-            case "div" if random[0] == 0 and other:
-                return scaled(content, 1 / other, 0.0)
-            case "neg":
-                return scaled(content, -1.0, 0.0)
-            case "add":
-                return scaled(content, 1.0, other * alpha)
-            case "sub":
-                first = random[0] == 0
-                return scaled(content, 1.0 if first else -alpha, -other * alpha if first else other)
-            case "rsub":
-                return scaled(content, -alpha, other)
-        return unknown(known, name)
+        one, two = operands if name != "rsub" else reversed(operands)
+        alpha = kwargs.get("alpha", 1)
+        if alpha != 1:
+            two = two * alpha if isinstance(two, float) else scaled(two, alpha, 0.0)
+        if isinstance(one, float) and isinstance(two, float):
+            one = Constant(value=one)
+        return arithmetic(name.replace("rsub", "sub"), one, two)
+
+    def _operand(self, tensor: torch.Tensor, content: Content, size: int) -> Content | float | None:
+        """An operand of arithmetic with ``size`` results; None if they would hold copies of it."""
+        if is_random(content):
+            return content if tensor.numel() == size or are_signs(content) else None
+        return content.value if isinstance(content, Constant) else self._number(tensor)
 
 
 def _spread(content: Content, size: int, into: int, name: str) -> Content:
-    """A content copied into a tensor of another size."""
+    """The content of a tensor into which another one is copied."""
     repeats = size != into
     if repeats and is_random(content) and not isinstance(content, Undrawn):
         return Unknown(operation=f"{name.rstrip('_')} of fewer entries")
@@ -414,7 +393,7 @@ def _argument(args: Sequence[Any], kwargs: dict[str, Any], index: int, *names: s
 
 
 def _mutated(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[torch.Tensor]:
-    """The tensors that an operation overwrites, by its schema."""
+    """The tensors that an operation overwrites according to its schema."""
     found = []
     for index, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
@@ -430,7 +409,7 @@ def _entries(size: Any) -> int:
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether a tensor shows all entries of its storage in their order."""
+    """Whether a tensor has all entries of its storage in their order."""
     size = tensor.untyped_storage().nbytes() // max(tensor.element_size(), 1)
     return bool(tensor.is_contiguous()) and tensor.numel() == size
 
@@ -440,7 +419,7 @@ def _is_tensor(each: Any) -> bool:
 
 
 def _on_meta(tensors: list[torch.Tensor], tree: Any) -> Any:
-    """Arguments on the meta device, if one of the tensors among them is."""
+    """The arguments, on the meta device if one of their tensors is."""
     return tree_map(_to_meta, tree) if any(each.is_meta for each in tensors) else tree
 
 
@@ -455,7 +434,7 @@ def _key(tensor: torch.Tensor) -> int:
 
 
 def place() -> Uninitialized:
-    """Memory that is reserved by the innermost line that is not of PyTorch."""
+    """Memory that is allocated by the innermost line outside PyTorch."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
@@ -467,4 +446,4 @@ def place() -> Uninitialized:
 
 
 FOLLOWED = Recorder()
-"""What is known of tensors that have memory."""
+"""The recorder of tensors that have memory."""

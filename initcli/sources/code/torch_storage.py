@@ -1,4 +1,4 @@
-"""What is written to the storages of PyTorch's tensors, and what a view of one shows."""
+"""Recorded writes to the storages of PyTorch tensors, and the contents of their views."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from initcli.initializers.base import Whole
 from initcli.initializers.given import Unknown
 from initcli.sources.code.contents import (
     MAX_COMPUTED,
+    Box,
     Computed,
     Content,
     Part,
     are_alike,
     is_random,
     joined,
+    lengths,
     reshaped,
     unknown,
     whole,
@@ -30,7 +32,7 @@ from initcli.types import Array
 
 
 class View(NamedTuple):
-    """Which entries of a storage a tensor shows."""
+    """The entries of a storage that a tensor has."""
 
     offset: int
     shape: tuple[int, ...]
@@ -38,8 +40,8 @@ class View(NamedTuple):
 
     @classmethod
     def of(cls, tensor: torch.Tensor) -> View:
-        """The view that a tensor has of its storage."""
-        # Parameters whose shape is not known yet hide this one.
+        """The view of its storage that a tensor is."""
+        # Uninitialized parameters override the method of the instance.
         shape = torch.Tensor.size(tensor)
         return cls(tensor.storage_offset(), tuple(shape), tensor.stride())
 
@@ -48,8 +50,8 @@ class View(NamedTuple):
         """The number of entries."""
         return math.prod(self.shape)
 
-    def box_in(self, whole: View) -> tuple[slice, ...] | None:
-        """The slices of ``whole`` that hold these entries; None if they are no such box."""
+    def box_in(self, whole: View) -> Box | None:
+        """The box of ``whole`` with these entries; None if they form none."""
         rest, starts = self.offset - whole.offset, []
         if rest < 0:
             return None
@@ -65,7 +67,7 @@ class View(NamedTuple):
             if length == 1:
                 continue
             remaining = length
-            # One axis of the view can run over several of the whole: from the fastest outwards.
+            # One axis of the view can span several of the whole, the fastest first.
             for axis in reversed(axes):
                 if whole.strides[axis] != stride or whole.shape[axis] == 1 or remaining == 1:
                     continue
@@ -86,20 +88,20 @@ class View(NamedTuple):
 
 
 class Write(NamedTuple):
-    """What was written to some entries of a storage."""
+    """A write to some entries of a storage."""
 
     view: View
     content: Content
 
 
 class Storage:
-    """What was written to one storage, the latest last."""
+    """The writes to one storage, the latest last."""
 
     def __init__(self, tensor: torch.Tensor, content: Content) -> None:
         storage = tensor.untyped_storage()
         self.itemsize = max(tensor.element_size(), 1)
         self.size = storage.nbytes() // self.itemsize
-        # It keeps no memory, but the number, which another storage could have otherwise.
+        # It keeps the identifier of the storage from being reused, but not its memory.
         self.reference = StorageWeakRef(storage)
         self.writes = [Write(self._everything, content)]
 
@@ -108,7 +110,7 @@ class Storage:
         return View(0, (self.size,), (1,))
 
     def write(self, view: View, content: Content) -> None:
-        """Note a write over some of the entries; known values are written into known ones."""
+        """Record a write to some entries; known values are merged with known ones."""
         everything = self._everything
         if view.size >= self.size:
             self.writes = []
@@ -132,44 +134,31 @@ class Storage:
         return unknown([part.content for part in parts], "a part of several contents")
 
     def parts(self, view: View) -> list[Part]:
-        """The boxes of a view and their contents; each may lie over those before."""
+        """The boxes of a view and their contents; a later one overwrites earlier ones."""
         every = whole(view.shape)
         parts: list[Part] = []
-        for write in self.writes:
-            content = write.content
-            if write.view.size >= self.size:
-                if isinstance(content, Computed):
-                    content = Computed(_shown(content.values, write.view, view))
-                else:
-                    content = reshaped(content, write.view.shape, view.shape)
-                parts = [Part(every, content)]
-                continue
-            box = write.view.box_in(view)
-            if box is None:
-                inside = view.box_in(write.view)
-                if inside is not None:
-                    if isinstance(content, Computed):
-                        values = content.values.reshape(write.view.shape)[inside]
-                        content = Computed(values.reshape(view.shape))
-                    else:
-                        content = reshaped(content, write.view.shape, view.shape)
-                    parts = [Part(every, content)]
-                elif _overlap(write.view, view):
-                    return [Part(every, self._scattered(view))]
-                continue
-            shape = tuple(each.stop - each.start for each in box)
-            if isinstance(content, Computed):
-                content = Computed(content.values.reshape(shape))
+        for written, content in self.writes:
+            values = content.values if isinstance(content, Computed) else None
+            box = every
+            if written.size >= self.size:
+                values = values if values is None else _shown(values, written, view)
+            elif (inner := written.box_in(view)) is not None:
+                box = inner
+            elif (outer := view.box_in(written)) is not None:
+                values = values if values is None else values.reshape(written.shape)[outer]
+            elif _overlap(written, view):
+                return [Part(every, self._scattered(view))]
             else:
-                content = reshaped(content, write.view.shape, shape)
-            if box == every:
-                parts = [Part(every, content)]
+                continue
+            if values is None:
+                content = reshaped(content, written.shape, lengths(box))
             else:
-                parts.append(Part(box, content))
+                content = Computed(values.reshape(lengths(box)))
+            parts = [*([] if box == every else parts), Part(box, content)]
         return parts
 
     def cast(self, tensor: torch.Tensor) -> Storage:
-        """The same storage in entries of a view's size, such as the halves of complex numbers."""
+        """The storage with entries of a tensor's dtype, such as the parts of complex numbers."""
         match self.content(self._everything):
             case Computed(values):
                 return Storage(tensor, Computed(values.view(tensor.dtype)))
@@ -177,7 +166,7 @@ class Storage:
                 return Storage(tensor, unknown([content], "a view of another dtype"))
 
     def _scattered(self, view: View) -> Content:
-        """The content of a view over writes to entries that form no box, such as every other."""
+        """The content of a view after writes to entries that form no box, such as every other."""
         operation = "a write to scattered entries"
         if self.size > MAX_COMPUTED:
             return Unknown(operation=operation)
@@ -196,7 +185,7 @@ class Storage:
 
 
 def _seen(entries: Array, view: View) -> Array:
-    """What a view shows of the entries of a storage."""
+    """The entries of a storage that a view has."""
     strides = tuple(stride * entries.itemsize for stride in view.strides)
     return as_strided(entries[view.offset :], view.shape, strides)
 
@@ -213,7 +202,7 @@ def _overlap(one: View, two: View) -> bool:
 
 
 def _shown(values: torch.Tensor, written: View, view: View) -> torch.Tensor:
-    """The entries of a view of a storage that ``values`` fills as ``written``."""
+    """The entries of a view of a storage, given those of the view ``written`` of all entries."""
     if view == written:
         return values
     if values.stride() != written.strides:
@@ -224,7 +213,7 @@ def _shown(values: torch.Tensor, written: View, view: View) -> torch.Tensor:
 
 
 def values_of(parts: Sequence[Part], shape: tuple[int, ...]) -> torch.Tensor | None:
-    """The values of a tensor in which nothing is random; None of others and of large ones."""
+    """The values of a tensor; None if some are random, or if it is large."""
     if math.prod(shape) > MAX_COMPUTED or is_random(parts[-1].content):
         return None
     if len(parts) == 1 and isinstance(parts[0].content, Computed):

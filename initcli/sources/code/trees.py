@@ -1,17 +1,16 @@
-"""Arrays in mappings, and in the modules of Flax and Equinox, by the names that those give them."""
+"""Arrays in mappings and in modules of Flax and Equinox, and their layers."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from initcli.checkpoint import Tensors
 from initcli.errors import CodeError
 from initcli.initializers import Initializer
-from initcli.initializers.base import Undeclared
 from initcli.layers import Layer
 from initcli.layers.core import Opaque
 from initcli.model import BuiltLayer
@@ -23,23 +22,26 @@ _MAX_DEPTH = 200
 
 
 class Leaf(NamedTuple):
-    """An array, the module that holds it itself, and whether it is trained."""
+    """An array, the module that directly holds it, and whether it is trained.
+
+    ``axes`` are those that it sums over and produces, if they are known.
+    """
 
     path: str
     array: Any
     owner: Any = None
     trainable: bool = True
+    axes: tuple[Axes, Axes] | None = None
 
 
 def leaves(value: Any) -> tuple[Leaf, ...]:
     """The arrays of a value, in its order.
 
-    Names of attributes are joined by dots, as those of Flax NNX and Equinox, and keys of mappings
-    by slashes, as those of Flax Linen, whose collection ``params`` is left out. Keys of random
-    numbers are no weights.
+    Names of attributes are joined by dots, as in Flax NNX and Equinox, and keys of mappings by
+    slashes, as in Flax Linen, whose collection ``params`` is left out. Random keys are left out.
 
     Raises:
-        CodeError: a module of Flax Linen, which holds no arrays; or a value that holds itself.
+        CodeError: the value is a module of Flax Linen, which has no arrays, or contains itself.
     """
     found = tuple(_leaves(value, (), None))
     if not isinstance(value, Mapping) or "params" not in value:
@@ -55,7 +57,7 @@ def leaves(value: Any) -> tuple[Leaf, ...]:
 
 def _leaves(value: Any, path: tuple[Any, ...], owner: Any) -> Iterator[Leaf]:
     if len(path) > _MAX_DEPTH:
-        raise CodeError(f"its values nest more than {_MAX_DEPTH} deep")
+        raise CodeError(f"its values are nested more than {_MAX_DEPTH} deep")
     if _is_instance(value, "flax.nnx", "Variable"):
         if not _is_instance(value, "flax.nnx", "RngState"):
             yield from _leaves(value.get_value(), path, owner)
@@ -67,7 +69,7 @@ def _leaves(value: Any, path: tuple[Any, ...], owner: Any) -> Iterator[Leaf]:
             yield from _leaves(each, (*path, key), owner)
     elif _is_instance(value, "flax.linen", "Module"):
         raise CodeError(
-            "a module of Flax Linen has no parameters before it meets an input",
+            "a module of Flax Linen has no parameters before it is initialized with an input",
             "name a function that returns module.init(key, inputs)",
         )
     elif _is_instance(value, "flax.nnx", "Module"):
@@ -84,11 +86,11 @@ def _leaves(value: Any, path: tuple[Any, ...], owner: Any) -> Iterator[Leaf]:
 
 
 class _Attribute(str):
-    """A name that stands behind a dot."""
+    """The name of an attribute."""
 
 
 def _key(key: Any) -> Any:
-    """The name that a key of a pytree stands for."""
+    """The name in a key of a pytree."""
     if hasattr(key, "name"):
         return _Attribute(key.name)
     return getattr(key, "key", getattr(key, "idx", str(key)))
@@ -96,7 +98,7 @@ def _key(key: Any) -> Any:
 
 def _joined(path: Sequence[Any]) -> str:
     separator = "." if any(isinstance(each, _Attribute) for each in path) else "/"
-    # A tuple that is a key, as of Flax's statistics, is a path itself.
+    # A key can be a tuple of names, as in the statistics of Flax.
     parts = (
         separator.join(map(str, each)) if isinstance(each, tuple) else str(each) for each in path
     )
@@ -125,7 +127,7 @@ def _of_nnx(module: Any, path: tuple[Any, ...]) -> Iterator[Leaf]:
 
 
 def _is_instance(value: Any, module: str, name: str) -> bool:
-    """Whether a value is of a class of a module that is imported already."""
+    """Whether a value is an instance of a class of a module, if that is imported."""
     return module in sys.modules and isinstance(value, getattr(sys.modules[module], name))
 
 
@@ -134,24 +136,24 @@ def _is_key(array: Any) -> bool:
 
 
 def described(
-    found: Sequence[Leaf], initializers: Sequence[Initializer] | None, seed: int
+    found: Sequence[Leaf], initializers: Iterable[Initializer], seed: int, *, is_live: bool
 ) -> tuple[BuiltLayer, ...]:
     """The arrays as parameters, a layer for each module that holds some.
 
-    Without initializers the values that the arrays have are those of the parameters.
+    ``is_live`` is whether the arrays have values, which are then those of the parameters.
     """
     parameters = []
-    for at, leaf in enumerate(found):
-        shape = tuple(map(int, leaf.array.shape))
-        contracts, produces = _axes(leaf)
+    for leaf, initializer in zip(found, initializers, strict=True):
+        dtype, shape = dtype_of(leaf.array), tuple(map(int, leaf.array.shape))
+        contracts, produces = leaf.axes or _axes(leaf)
         parameters.append(
             Parameter(
                 path=leaf.path,
                 shape=shape,
-                initializer=_UNDECLARED if initializers is None else initializers[at],
-                stored=live(leaf.path, leaf.array) if initializers is None else None,
-                trainable=leaf.trainable and "float" in dtype_of(leaf.array),
-                dtype=dtype_of(leaf.array),
+                initializer=initializer,
+                stored=live(leaf.path, leaf.array) if is_live else None,
+                trainable=leaf.trainable and ("float" in dtype or "complex" in dtype),
+                dtype=dtype,
                 keeps_dtype=True,
                 seed=seed,
                 contracts=contracts,
@@ -171,23 +173,12 @@ def described(
         layer: Layer = Tensors()
         if owner is not None:
             layer = Opaque(kind=type(owner).__name__, output_shape_="recorded")
-        layers.append(
-            BuiltLayer(
-                name=name,
-                layer=layer,
-                input_shapes=(),
-                output_shapes=(),
-                parameters=own,
-            )
-        )
+        layers.append(BuiltLayer(name=name, layer=layer, parameters=own))
     return tuple(layers)
 
 
-_UNDECLARED = Undeclared()
-
-
 def _axes(leaf: Leaf) -> tuple[Axes, Axes]:
-    """The axes that a weight sums over and produces, where the module is the framework's own."""
+    """The axes that a weight sums over and produces, if the module is of Flax or Equinox."""
     framework, kind = type(leaf.owner).__module__.partition(".")[0], type(leaf.owner).__name__
     name, rank = leaf.path.replace("/", ".").rpartition(".")[2], len(leaf.array.shape)
     match framework, kind, name:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from initcli.checkpoint import Checkpoint
+from initcli.errors import some
 from initcli.model import Disagreement, Kind, Model, with_parameters
 from initcli.parameter import Parameter
 from initcli.sampling.chunks import CHUNK
 from initcli.sources.huggingface.fitting import declared_shapes, fitting
 from initcli.sources.huggingface.model import VERSION
 from initcli.sources.huggingface.names import Analogies, Names, Partners
-from initcli.sources.pairing import some
 from initcli.stored import StoredTensor
 
 _FILE = re.compile(r"(pytorch_)?model[\w.-]*\.(safetensors|bin)(\.index\.json)?")

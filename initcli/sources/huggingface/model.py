@@ -225,8 +225,6 @@ def _layer(module: Module, seed: int, dtype: Dtype) -> BuiltLayer:
     return BuiltLayer(
         name=module.name,
         layer=Opaque(kind=module.kind, output_shape_="recorded"),
-        input_shapes=(),
-        output_shapes=(),
         parameters=tuple(_parameters(module, seed, dtype)),
     )
 

@@ -1,4 +1,4 @@
-"""Calls of layers in a Keras file: their tensors and other arguments.
+"""Calls of layers in a Keras file: tensors and other arguments.
 
 Keras 3 writes a call as ``args`` and ``kwargs`` that contain tensors, Keras 2 as a list of tensors
 (layer, call, output) and keywords.
@@ -53,7 +53,7 @@ def call_name(layer: str, node: int) -> str:
 class CallArguments:
     """The arguments of one call: tensors and other values.
 
-    ``is_one`` is set for Keras 2, whose positional tensors together are the first argument.
+    ``is_one`` is whether all positional tensors are one argument, as in Keras 2.
     """
 
     positional: list[Any] = field(default_factory=list)
@@ -62,7 +62,7 @@ class CallArguments:
 
     @property
     def tensors(self) -> list[TensorOf]:
-        """Its tensors; those of keywords are sorted by name."""
+        """The tensors; those of keywords are sorted by name."""
         return list(_flat([self.positional, self.keywords]))
 
 
@@ -91,7 +91,7 @@ def call_of(data: Any, path: Path) -> CallArguments:
             case [str(name), int(node), int(output), *rest] if node >= 0 and output >= 0:
                 call.positional.append(TensorOf(name, node, output))
             case _:
-                raise NotRead(f"{quoted(each)} names no output of a layer", path)
+                raise NotRead(f"{quoted(each)} is not an output of a layer", path)
         call.keywords |= _tensors(dict(as_mapping_or_empty(rest[0] if rest else None)))
     return call
 
@@ -101,7 +101,7 @@ def _is_of_keras_3(call: Any) -> bool:
 
 
 def _tensors(value: Any) -> Any:
-    """A value with its tensors in place, as Keras 3 or Keras 2 writes them."""
+    """A value with the tensors in it, which Keras 2 and Keras 3 write differently."""
     match value:
         case {"class_name": "__keras_tensor__", "config": dict(config)}:
             match config.get("keras_history"):
@@ -143,11 +143,11 @@ Nodes = dict[str, list[CallArguments]]
 def numbered_from_zero(
     nodes: Nodes, ends: dict[str, list[TensorOf]], layers: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Nodes, dict[str, list[TensorOf]]]:
-    """Nodes and ends with every layer's calls numbered from 0; ``layers`` is the layers' data.
+    """Nodes and ends with the calls of each layer numbered from 0; ``layers`` is their data.
 
-    A model used as a layer has an implicit first call, of its Input, which no file lists. Keras 2
+    A model that is a layer has an implicit first call, on its Input, which no file lists. Keras 2
     counts it everywhere, for any model that begins with an input (``reconstruct_from_config``).
-    Keras 3 counts it for Functional models, and only in a model's inputs and outputs
+    Keras 3 counts it for Functional models, and only in the inputs and outputs of a model
     (``functional_from_config``).
     """
     calls = [call for data in layers.values() for call in as_list(data.get("inbound_nodes"))]
@@ -158,7 +158,7 @@ def numbered_from_zero(
 
     def moved(value: Any) -> Any:
         if isinstance(value, TensorOf) and value.layer in late:
-            # Keras 3 makes -1 of a 0 here, which Python takes for the last.
+            # Keras 3 converts 0 to the index -1 here, that of the last call.
             last = len(nodes[value.layer]) - 1
             return value._replace(node=value.node - 1 if value.node or not is_keras_3 else last)
         if isinstance(value, list):
@@ -179,23 +179,23 @@ def numbered_from_zero(
 
 
 def require_calls(nodes: Nodes, taken: Iterable[TensorOf], path: Path) -> None:
-    """Raise NotRead if a tensor is the output of a call that does not exist."""
+    """Require that each tensor is the output of a call that exists."""
     for tensor in taken:
         calls = len(nodes.get(tensor.layer, ())) or 1
         if tensor.layer in nodes and not 0 <= tensor.node < calls:
             times = "once" if calls == 1 else f"{calls:,} times"
             raise NotRead(
-                f"{quoted(tensor.layer)} is called {times} here, and this takes the output of its "
+                f"{quoted(tensor.layer)} is called {times} here, but this takes the output of its "
                 f"call number {tensor.node + 1:,}",
                 path,
-                "save the model again: no version of Keras numbers calls like this",
+                "save the model again: no version of Keras writes such numbers",
             )
 
 
 def recorded_shapes(
     nodes: Nodes, layers: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, int], dict[int, Shape]]:
-    """The shapes of outputs by layer and call, as recorded by the calls that take them."""
+    """The shapes of outputs by layer and call, which the calls that take them record."""
     shapes: dict[tuple[str, int], dict[int, Shape]] = {}
     for name, calls in nodes.items():
         for number, call in enumerate(calls):
@@ -210,7 +210,7 @@ def recorded_shapes(
 
 
 def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs, masks and options of a call of a layer, in the form of a spec's entry."""
+    """The inputs, masks and options of a call of a layer, as keys of an entry of a spec."""
     cls = known_layers()[entry["type"]]
     takes = cls.takes()
     masks: dict[str, TensorOf] = {}
@@ -219,7 +219,7 @@ def inputs_of(call: CallArguments, entry: Mapping[str, Any]) -> dict[str, Any]:
     elif issubclass(cls, Opaque):
         tensors = call.tensors
     elif issubclass(cls, Network):
-        # A network uses the masks that its inputs carry.
+        # A network uses the masks of its inputs.
         keywords = {key: value for key, value in call.keywords.items() if key != "mask"}
         tensors = list(_flat([call.positional, keywords]))
     else:
@@ -293,7 +293,7 @@ def operation_of(
     }
 
 
-# TensorFlow functions in files of Keras 2, under the names of Keras 3's operations
+# TensorFlow functions in files of Keras 2, under the names of operations of Keras 3
 
 _NAMES = {
     "reduce_variance": "Var",
@@ -347,7 +347,7 @@ def _of_tensorflow(
 ) -> tuple[str, dict[str, Any]]:
     """The operation and keywords of a function such as ``math.reduce_mean``.
 
-    A function without a counterpart keeps its name, and its output has the recorded shape.
+    A function without a counterpart keeps its name; its output has the recorded shape.
     """
     function = config.get("function")
     full = function if isinstance(function, str) else str(config.get("name", "operation"))
@@ -359,7 +359,7 @@ def _of_tensorflow(
         given["newshape"] = given.pop("shape")
     sections = given.get("indices_or_sections")
     if name == "Split" and isinstance(sections, list):
-        # TensorFlow has the sizes of the parts, Keras their ends.
+        # TensorFlow takes the sizes of the parts, and Keras the indices of their ends.
         ends: list[int] = []
         for size in sections[:-1]:
             if not isinstance(size, int):

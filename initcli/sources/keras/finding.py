@@ -1,4 +1,4 @@
-"""Search for the Keras model in a file's data."""
+"""Search for the Keras model in the data of a file."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _STRUCTURE = frozenset(
     """class_name config keras_version inbound_nodes input_layers output_layers batch_input_shape
     batch_shape input_shape build_input_shape build_config model_config layers name""".split()  # noqa: SIM905
 )
-"""Keys of a model's file that are not arguments of a layer."""
+"""Keys in a file of a model that are not arguments of a layer."""
 _CHOICES = ("data_format", "mode", "distribution", "merge_mode", "activation")
 """Arguments whose values TensorFlow.js writes in camelCase, like its keys."""
 
 
 def model_in(document: Document) -> Document | None:
-    """The Keras model that a document holds, if any.
+    """The Keras model in a document, if any.
 
     Its data is ``{"class_name": …, "config": …}``, with the version of Keras that the file names.
-    A model may be nested in other data, JSON in a string, only the result of ``get_config()``, or
+    A model may be nested in other data, be JSON in a string or the result of ``get_config()``, and
     have keys in camelCase.
 
     Raises:
@@ -114,13 +114,13 @@ def _refuse_graph_model(document: Document) -> None:
         or (isinstance(data.get("node"), list) and "versions" in data)
     )
     if is_graph:
-        message = "a TensorFlow graph has operations, but neither layers nor initializers"
-        remedy = "give the original Keras model, as .keras or as the output of to_json()"
+        message = "a TensorFlow graph has no layers and no initializers, only operations"
+        remedy = "name the original Keras model, as .keras or as the result of to_json()"
         raise document.refused(message, (), remedy)
 
 
 def _in_snake_case(document: Document) -> Document:
-    """The document with Keras's own keys in snake_case."""
+    """The document with the keys of Keras in snake_case."""
     origins = dict(document.origins)
     count = len(origins)
 

@@ -1,8 +1,8 @@
 """Translation of Keras 1 layers to Keras 2.
 
-Arguments had different names, the names of initializers meant different distributions, and fans
-were counted over kernels with a different order of axes (``keras/initializations.py`` and
-``keras/layers`` of the tags 1.0.0 to 1.2.2).
+Arguments have other names, names of initializers stand for other distributions, and fans are
+counted on kernels with another order of axes (``keras/initializations.py`` and ``keras/layers`` of
+the tags 1.0.0 to 1.2.2).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _NAMES_OF: Mapping[str, Mapping[str, str]] = {
 """Arguments under their names in Keras 2, for layers that differ from the others."""
 _SIZES = ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3")
 _SILENT = ("consume_less", "mode", "forget_bias_init")
-"""Arguments that are read elsewhere, or change neither shapes nor initial weights."""
+"""Arguments that are read separately, or change neither shapes nor initial weights."""
 
 _DATA_FORMATS = {"th": "channels_first", "tf": "channels_last"}
 _BIASES = {"one": True, "zero": False}
@@ -75,7 +75,7 @@ _BIASES = {"one": True, "zero": False}
 def of_keras1(
     kind: str, config: Mapping[str, Any], version: Version, path: Path
 ) -> tuple[str, dict[str, Any]]:
-    """The type and the configuration of a Keras 1 layer as Keras 2 writes them.
+    """The type and the configuration of a layer of Keras 1 in the form of Keras 2.
 
     Raises:
         NotRead: Keras 2 has no counterpart.
@@ -105,8 +105,8 @@ def of_keras1(
         arguments.pop("dilation_rate", None)
     _padded(arguments)
     if kind in ("LSTM", "GRU") and config.get("consume_less") != "gpu":
-        # Each gate had matrices of its own, and from 1.2 on the recurrent ones were initialized
-        # like the kernel.
+        # Each gate has its own matrices; since 1.2 the recurrent ones are initialized like the
+        # kernel.
         arguments["gates_apart"] = True
         if version.numbers >= (1, 2):
             arguments["recurrent_initializer"] = config.get("init", "glorot_uniform")
@@ -123,14 +123,14 @@ def of_keras1(
 
 def _refused(what: str, version: Version, path: Path) -> NotRead:
     return NotRead(
-        f"this is a file of Keras {version}, and {what} of Keras 1 cannot be read",
+        f"this is a file of Keras {version}, and {what} of Keras 1 is not read",
         path,
         "load the model in Keras 2 and save it again",
     )
 
 
 def _padded(arguments: dict[str, Any]) -> None:
-    """Write padding of four sides, or of named ones, as pairs."""
+    """Write padding of four sides, or of named sides, as pairs."""
     padding = plain(arguments.get("padding"))
     if isinstance(padding, Mapping):
         ends = [padding.get(f"{end}_pad", 0) for end in ("top", "bottom", "left", "right")]
@@ -141,7 +141,7 @@ def _padded(arguments: dict[str, Any]) -> None:
         arguments["padding"] = [padding[:2], padding[2:]]
 
 
-# Merge, which Keras 2 kept until 2.2
+# Merge, which Keras 2 has until 2.2
 
 _MODES = {
     "sum": "Add",
@@ -155,7 +155,7 @@ _MODES = {
 
 
 def merged(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The layer that replaces a Merge, by its mode; a Merge with a function as mode stays."""
+    """The layer that replaces a Merge with a known mode; one with a function stays a Merge."""
     mode = config.get("mode")
     kind = _MODES.get(mode) if isinstance(mode, str) else None
     if kind is None or config.get("mode_type", "raw") != "raw":
@@ -170,7 +170,7 @@ def merged(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def branches_of(data: Any) -> list[Any] | None:
-    """The models that a Merge lists."""
+    """The models that a Merge lists; None for any other layer."""
     config = data.get("config") if isinstance(data, Mapping) else None
     if not isinstance(config, Mapping) or data.get("class_name") != "Merge":
         return None
@@ -181,9 +181,9 @@ def branches_of(data: Any) -> list[Any] | None:
 def branched(
     layers: list[Any], at: Path, translate: Callable[[Any, Path, int], dict[str, Any]]
 ) -> dict[str, Any]:
-    """A Sequential that begins with a Merge of others, as one Functional model.
+    """A Sequential model that begins with a Merge of others, as one Functional model.
 
-    ``translate`` gives the entry of a layer's data, from its path and its index in the new model.
+    ``translate`` returns the entry of a layer, from its data, path and index in the new model.
     """
     entries: dict[str, dict[str, Any]] = {}
     inputs: list[str] = []
@@ -212,7 +212,7 @@ def branched(
     def branch(data: Any, source: Path) -> str:
         inner = as_mapping(data, source, "a branch of a Merge").get("config")
         if data.get("class_name") != "Sequential" or not isinstance(inner, list) or not inner:
-            message = "only Sequential models with layers can be branches of a Merge here"
+            message = "a branch of a Merge must be a Sequential model with layers"
             raise NotRead(message, source, "write the model with Input and merge")
         return chained(inner, (*source, "config"))
 
@@ -240,7 +240,7 @@ _PLAIN: Mapping[str, Mapping[str, Any]] = {
     },
     "he_normal": {"type": "VarianceScaling", "scale": 2.0, "distribution": "untruncated_normal"},
 }
-"""The initializers that the names of Keras 1 meant."""
+"""The initializers of Keras 1 by name."""
 _DEFAULTS = {
     "Embedding": {"embeddings_initializer": "uniform"},
     "SimpleRNN": {"recurrent_initializer": "orthogonal"},
@@ -251,13 +251,13 @@ _DEFAULTS = {
 _CONVOLUTIONS = {"Conv1D": 1, "Conv2D": 2, "Conv3D": 3, "SeparableConv2D": 2}
 _UNSHARED = ("LocallyConnected1D", "LocallyConnected2D", "MaxoutDense")
 _OF_HIGHER_RANK = (*_UNSHARED, "PReLU")
-"""Layers with tensors whose fans were the square root of their size."""
+"""Layers with tensors whose fans are the square root of their size."""
 
 
 def _initialized(
     kind: str, arguments: dict[str, Any], config: Mapping[str, Any], version: Version
 ) -> None:
-    """Replace each initializer with the one that its name meant."""
+    """Replace the name of each initializer by the initializer of Keras 1."""
     if kind == "SeparableConv2D":
         init = arguments.pop("kernel_initializer", "glorot_uniform")
         arguments["depthwise_initializer"] = arguments["pointwise_initializer"] = init
@@ -289,7 +289,7 @@ def _counted_by_rank(initializer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _order(kind: str, is_theano: bool, version: Version) -> list[int | None]:
-    """The axes of a kernel (k…, channels, filters) in Keras 1's order; None has size 1."""
+    """The axes of a kernel (k…, channels, filters) in the order of Keras 1; None has size 1."""
     rank = _CONVOLUTIONS[kind]
     if kind == "Conv1D":
         return [2, 1, 0, None] if version.numbers < (1, 1) else [0, None, 1, 2]
@@ -305,17 +305,16 @@ def _counted(
     order = _order(kind, is_theano, version)
     filters = _CONVOLUTIONS[kind] + 1
     if cls is Orthogonal:
-        # The first axis gave the rows; orthogonal rows of filters are equivalent to columns.
+        # The first axis is that of rows; orthogonal rows of filters are equivalent to columns.
         return {} if order[0] == filters else {"row_axes": 1}
     if not issubclass(cls, Scaled):
         return {}
     if is_theano or kind == "Conv1D" or version.numbers < (1, 2, 1):
-        # Until 1.2.1 the order did not reach the function that counts, which assumed
-        # (filters, channels, …).
+        # Until 1.2.1 fans are counted as in the order (filters, channels, …).
         inward, outward, field = order[1], order[0], order[2:]
     else:
         inward, outward, field = order[-2], order[-1], order[:2]
-    # Until 1.0.4 the fan-out did not include the receptive field.
+    # Until 1.0.4 the fan-out does not include the receptive field.
     fans = (inward, *field), (outward, *(field if version.numbers >= (1, 0, 4) else ()))
     inputs, outputs = ([axis for axis in axes if axis is not None] for axes in fans)
     spatial = range(filters - 1)

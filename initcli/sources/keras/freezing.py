@@ -1,12 +1,12 @@
-"""Which ``trainable: false`` in a Keras file freezes weights after Keras has loaded the file.
+"""The effect of ``trainable: false`` in a Keras file on weights after Keras loads the file.
 
-In a spec, a layer that is not trainable freezes everything inside it. ``from_config`` differs:
+In a spec, a layer that is not trainable freezes all layers in it. ``from_config`` differs:
 
 - A network's flag is saved but not applied, except for an outermost Functional model in Keras 3.
   Freezing a network also saves the flag of every layer in it.
 - Keras 3: each weight takes its flag from the layer that creates it. A layer's flag does not apply
   to the layers inside it (``Layer.trainable``, ``Layer._track_variable``).
-- Keras 2 in TensorFlow: a layer that is not trainable freezes everything inside it.
+- Keras 2 in TensorFlow: a layer that is not trainable freezes all layers in it.
 - Keras 2.1.4 to 2.3.1: the same, but TimeDistributed and Bidirectional overwrite the flags of the
   layers inside them; before 2.1.4 the flag of these two has no effect.
 """

@@ -1,20 +1,19 @@
-"""Notes on a Keras model, about facts that a spec cannot express."""
+"""Notes on facts about a Keras model that a spec cannot express."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from initcli.errors import listed, quoted
+from initcli.errors import quoted, some
 from initcli.layers.core import Opaque
 
-_MAX_NAMES = 5
 _MAX_NOTES = 50
 
 THAWED = (
     "trainable is false, but Keras does not apply that to the layers inside when it loads the "
     "file; their own flags decide"
 )
-"""The note on layers whose own flag freezes nothing."""
+"""The note on layers whose flag has no effect."""
 
 
 def few(notes: Iterable[str]) -> tuple[str, ...]:
@@ -56,7 +55,5 @@ def _unknown(layer: Opaque) -> Iterator[str]:
 
 
 def note_on(names: list[str], kind: str, note: str) -> str:
-    """A note on several layers, with their names and what they have in common."""
-    more = len(names) - _MAX_NAMES
-    shown = [*map(quoted, names[:_MAX_NAMES]), *([f"{more} more"] if more > 0 else [])]
-    return f"{listed(shown, 'and')}{f' ({kind})' if kind else ''}: {note}"
+    """A note on several layers of one kind."""
+    return f"{some(list(map(quoted, names)))}{f' ({kind})' if kind else ''}: {note}"

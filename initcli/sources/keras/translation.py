@@ -1,4 +1,4 @@
-"""Translation of a Keras model's layers to the entries of a spec."""
+"""Translation of the layers of a Keras model to the entries of a spec."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _NETWORKS = ("Functional", "Model", "Sequential")
 
 
 def translated(document: Document) -> Document:
-    """The spec that is equivalent to the Keras model in a document; other documents unchanged.
+    """The spec that is equivalent to the Keras model in a document; any other document unchanged.
 
     Raises:
         InvalidSpec: the model cannot be read.
@@ -90,9 +90,10 @@ def translated(document: Document) -> Document:
 
 
 class _Translation:
-    """Walks a model's JSON; ``origins`` maps the paths of the spec to those of the file.
+    """Translates the data of a model.
 
-    ``noted`` has the names of layers by their kind and the note on it.
+    ``origins`` maps paths of the spec to those of the file. ``noted`` has the names of layers by
+    their kind and the note on it.
     """
 
     def __init__(self, version: Version) -> None:
@@ -111,7 +112,7 @@ class _Translation:
         if not isinstance(layers, list):
             raise NotRead(
                 f"{quoted(data.get('class_name'))} has no list of layers: only Sequential "
-                "and Functional models list theirs in JSON",
+                "and Functional models have one in JSON",
                 at,
                 "build it with keras.Sequential or keras.Model(inputs, outputs), or write "
                 "its layers as a spec",
@@ -289,7 +290,7 @@ class _Translation:
     def _arguments(
         self, cls: type[Layer], config: Mapping[str, Any], source: Path, target: Path
     ) -> dict[str, Any]:
-        """A layer's arguments under the names of Keras 3."""
+        """The arguments of a layer under the names of Keras 3."""
         types = types_of(cls)
         arguments: dict[str, Any] = {}
         for key, value in config.items():
@@ -315,7 +316,7 @@ class _Translation:
             arguments["quantization"] = scheme
             self.noted[scheme.partition("/")[0], of_quantized(scheme)].append(shown)
         if arguments.get("bin_boundaries") is not None:
-            arguments.pop("num_bins", None)  # A layer adapted to data saves both.
+            arguments.pop("num_bins", None)  # A layer that is adapted to data saves both.
         for each in arguments_of(cls):
             if each.name in arguments or not isinstance(each.default, Initializer):
                 continue
@@ -340,7 +341,7 @@ class _Translation:
         return value if value in choices(DtypePolicy) else None
 
     def _value(self, type_: Any, value: Any, source: Path, target: Path) -> Any:
-        """An argument's value, with serialized objects as plain data."""
+        """The value of an argument, with serialized objects as plain data."""
         if type_ is Initializer:
             return initializer_of(self.version, self._initializer(value, source, target))
         if type_ is Activation:
@@ -354,7 +355,7 @@ class _Translation:
         return truth(value) if type_ is bool else plain(value)
 
     def _inner(self, value: Any, source: Path, target: Path) -> dict[str, Any]:
-        """A layer that is an argument of another, which needs it."""
+        """A layer that is an argument of another one, which is unknown without it."""
         entry = self._entry(as_mapping(value, source, "a layer"), source, target, ())
         if entry["type"] == "Opaque":
             raise _Unknown(entry["kind"])
@@ -385,7 +386,7 @@ class _Translation:
         }
 
     def _activation(self, value: Any, source: Path, target: Path) -> Any:
-        """An activation: a name, a function, or a layer that is called on the output."""
+        """An activation, which can be a name, a function, or a layer."""
         config: Any = None
         if isinstance(value, Mapping):
             kind, config = value.get("class_name"), value.get("config")

@@ -1,4 +1,4 @@
-"""Keras's serialization: its names, and its values as plain values."""
+"""The serialization of Keras: its names, and its values as plain values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OLD = {
 }
 """Layers of Keras 2 under their names in Keras 3."""
 PASSING_ON = ("AddLoss", "AddMetric")
-"""Layers that Keras 3 no longer has, whose output is their input."""
+"""Layers of Keras 2 whose output is their input, and that Keras 3 lacks."""
 RENAMED = {
     ("LeakyReLU", "alpha"): "negative_slope",
     ("ReLU", "alpha"): "negative_slope",
@@ -64,7 +64,7 @@ AS_ACTIVATION = {
 
 
 class NotRead(Exception):
-    """Raised for a part of a file that cannot be read as a Keras model's, with its path."""
+    """Raised for a part of a file that is not that of a Keras model, with its path."""
 
     def __init__(self, message: str, path: Path, remedy: str = "") -> None:
         super().__init__(message)
@@ -106,12 +106,12 @@ def as_name(name: str, path: Path) -> str:
 
 
 def config_of(data: Any) -> Mapping[str, Any]:
-    """The configuration of a layer, empty if it has none."""
+    """The configuration of a layer, or an empty one."""
     return as_mapping_or_empty(as_mapping_or_empty(data).get("config"))
 
 
 def is_of_keras(data: Mapping[str, Any], kind: str) -> bool:
-    """Whether a class of that name belongs to Keras, not to a user."""
+    """Whether a class of that name is one of Keras, not of a user."""
     module = data.get("module")
     if isinstance(module, str):
         package = module.partition(".")[0]
@@ -122,7 +122,7 @@ def is_of_keras(data: Mapping[str, Any], kind: str) -> bool:
 
 
 def shape_of(value: Any) -> Shape | None:
-    """A shape with its batch; None if the value is not a shape."""
+    """The shape, with the batch, that a value represents; None if it represents none."""
     value = plain(value)
     if not isinstance(value, list):
         return None
@@ -137,7 +137,7 @@ def built_for(data: Any) -> Shape | None:
 
 
 def layers_of(data: Mapping[str, Any]) -> list[Any]:
-    """The layers of a network; none for any other layer."""
+    """The data of the layers of a network; none for any other layer."""
     config = data.get("config")
     return as_list(config.get("layers") if isinstance(config, Mapping) else config)
 
@@ -148,10 +148,10 @@ def is_functional(data: Mapping[str, Any]) -> bool:
 
 
 def taken_by(data: Any) -> tuple[Shape, Any] | None:
-    """The shape and the dtype of a layer's input as its own configuration gives them.
+    """The shape and the dtype of the input of a layer, if its configuration has them.
 
-    For a network they come from its first layer or only Input, which may itself be a network, or
-    from the shape that it was built for.
+    For a network they are those of its first layer or only Input, which may be a network itself,
+    or of the shape that it was built for.
     """
     built: list[Shape | None] = []
     while isinstance(data, Mapping):
@@ -166,7 +166,7 @@ def taken_by(data: Any) -> tuple[Shape, Any] | None:
 
 
 def _first_of(data: Mapping[str, Any]) -> Any:
-    """The layer that takes a network's input, if there is only one."""
+    """The layer that takes the input of a network, if there is only one."""
     layers = layers_of(data)
     if not is_functional(data):
         return layers[0] if layers else None
@@ -178,7 +178,7 @@ def _first_of(data: Mapping[str, Any]) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Tuples, arrays and other objects of Keras's serialization as plain values."""
+    """A value with serialized tuples, arrays and other objects as plain values."""
     match value:
         case list():
             return [plain(each) for each in value]
@@ -198,17 +198,17 @@ def plain(value: Any) -> Any:
 
 
 def truth(value: Any) -> Any:
-    """A boolean argument; Keras also accepts numbers and None, as Python does."""
+    """A boolean argument, for which Keras also accepts numbers and None."""
     return bool(value) if value is None or isinstance(value, int | float) else value
 
 
 def seed_of(value: Any) -> Any:
-    """A seed, or the one that a seed generator was made with."""
+    """A seed, or that of a seed generator."""
     return config_of(value).get("seed") if isinstance(value, Mapping) else value
 
 
 def says_nothing(key: str) -> bool:
-    """Whether a key may be ignored if the layer has no such argument."""
+    """Whether a key is ignored if the layer has no such argument."""
     return key == "name" or key in SILENT or key.endswith(("_regularizer", "_constraint"))
 
 

@@ -1,7 +1,7 @@
-"""Defaults and names with a different meaning in the version of Keras that wrote a file.
+"""Defaults and names with another meaning in the version of Keras that wrote a file.
 
-They follow the tags of ``keras-team/keras``, ``tf.keras`` (whose versions end in ``-tf`` before
-2.4) and TensorFlow.js's ``tfjs-layers``. One line of :data:`_MEANINGS` is one change.
+Sources are the tags of ``keras-team/keras``, ``tf.keras`` (whose versions end in ``-tf`` before
+2.4) and ``tfjs-layers`` of TensorFlow.js. One line of :data:`_MEANINGS` is one change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Version(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """Whether it is Keras 1, whose arguments have other names."""
+        """Whether it is a version of Keras 1."""
         return self.maker == "keras" and self.numbers < (2,)
 
     @property
@@ -88,13 +88,13 @@ _MEANINGS = (
     Meaning(DISTRIBUTIONS, {"normal": _NARROW}, "keras", (2,), (2, 2)),
     # TensorFlow 1.4 to 1.9; later versions write truncated_normal.
     Meaning(DISTRIBUTIONS, {"normal": _NARROW}, "tensorflow", (2,), (2, 2, 4)),
-    # Any name but "normal" means uniform there.
+    # Any name but "normal" stands for uniform in TensorFlow.js.
     Meaning(DISTRIBUTIONS, {"normal": _NARROW, "truncated_normal": "uniform"}, "tfjs", (), _ALWAYS),
 )
 
 
 def meaning(version: Version, word: str) -> dict[str, Any]:
-    """The default arguments of a name in that version, if they differ from today's."""
+    """The default arguments of a name in that version that differ from the latest ones."""
     return {
         name: value
         for each in _MEANINGS
@@ -106,7 +106,7 @@ def meaning(version: Version, word: str) -> dict[str, Any]:
 
 
 def initializer_of(version: Version, given: Any) -> Any:
-    """The initializer that a name or a mapping meant in that version; others as they are."""
+    """The initializer that a name or a mapping stands for in that version."""
     cls = _class_of(given)
     if cls is None:
         return given
@@ -118,7 +118,7 @@ def initializer_of(version: Version, given: Any) -> Any:
         if isinstance(word, str):
             initializer["distribution"] = words.get(word, _PRESENT.get(word, word))
     elif issubclass(cls, Scaled) and version.maker != "tensorflow" and "normal" in words:
-        # Names such as he_normal meant the "normal" of their version.
+        # Names such as he_normal stand for the "normal" of their version.
         scale, mode, distribution = getattr(cls, "setting")  # noqa: B009
         if distribution == "truncated_normal":
             initializer |= {"scale": scale, "mode": mode, "distribution": words["normal"]}
@@ -136,7 +136,7 @@ _PRESENT = {"normal": "truncated_normal"}
 
 
 def with_fans(version: Version, cls: type[Layer], argument: str, initializer: Any) -> Any:
-    """The initializer with that version's rule for fans, if it makes a difference."""
+    """The initializer with the rule of that version for fans, if it makes a difference."""
     rule, kind = meaning(version, FANS), _class_of(initializer)
     if not rule or not isinstance(initializer, Mapping) or not kind or not issubclass(kind, Scaled):
         return initializer
@@ -165,7 +165,7 @@ def version_of(model: Mapping[str, Any]) -> tuple[Version, str]:
     guess = _guessed(model)
     if guess == LATEST:
         return guess, ""
-    return guess, f"the file does not say which Keras wrote it; it is read as one of Keras {guess}"
+    return guess, f"the file names no version of Keras; it is read as a file of Keras {guess}"
 
 
 def _named(text: Any) -> Version | None:

@@ -37,7 +37,7 @@ def reader_of(file: WeightsFile) -> WeightsReader | None:
                 return reader
         except InvalidSpec:
             if file.path.suffix == ".keras":
-                return None  # the reader of models reports what is wrong
+                return None  # the reader of Keras models reports the error
             raise
     for reader in known_readers():
         if file.name.endswith(reader.suffixes) and not reader.may_have_model:
@@ -46,6 +46,6 @@ def reader_of(file: WeightsFile) -> WeightsReader | None:
 
 
 def _is_spec(file: WeightsFile) -> bool:
-    """Whether a file is a text like a spec, for which no reader of weights need be imported."""
+    """Whether a file is a spec, by its text and name, so that no reader is imported for it."""
     is_text = not file.head.translate(None, _TEXT) and b'"weight_map"' not in file.head
     return is_text and file.name.endswith((".yaml", ".yml", ".json"))

@@ -1,10 +1,12 @@
-"""Zip archives of tensors: the place of each member, and compressed members."""
+"""Zip archives of tensors: the offsets of their members, and compressed members."""
 
 from __future__ import annotations
 
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, Any, NamedTuple
 
@@ -13,7 +15,7 @@ import numpy as np
 
 from initcli.errors import InvalidSpec, quoted
 from initcli.limits import in_force, remedy
-from initcli.sources.reader import unreadable
+from initcli.sources.reader import Source, unreadable
 from initcli.sources.weights.reader import WeightsFile
 from initcli.stored import mapped, version
 from initcli.types import Array
@@ -24,12 +26,12 @@ DAMAGES = (
 )
 """Exceptions that zipfile raises for a damaged archive."""
 _LEAST_BYTES = 1 << 17
-"""Bytes that zipfile reads at once from any file, because a comment may have 64 KiB."""
+"""Bytes that zipfile reads at once from any file, to find the end of a comment."""
 _LOCAL_HEADER = 30
 
 
 class Member(NamedTuple):
-    """A file in an archive; ``offset`` is where its bytes begin, None if they are compressed."""
+    """A file in an archive; ``offset`` is that of its bytes, None if they are compressed."""
 
     name: str
     size: int
@@ -47,15 +49,8 @@ def members(file: WeightsFile) -> dict[str, Member]:
     Raises:
         InvalidSpec: the archive is damaged, or exceeds a limit.
     """
-    try:
-        with file.path.open("rb") as stream:
-            bounded: Any = _Bounded(file, stream)
-            with zipfile.ZipFile(bounded) as archive:
-                infos = archive.infolist()
-    except InvalidSpec:
-        raise
-    except DAMAGES as error:
-        raise file.refused(f"this archive cannot be read: {error}") from None
+    with file.path.open("rb") as stream, opened(file, stream, "header_bytes") as archive:
+        infos = archive.infolist()
     found = {}
     unpacked = 0
     for info in infos:
@@ -73,8 +68,25 @@ def members(file: WeightsFile) -> dict[str, Member]:
     return found
 
 
+@contextmanager
+def opened(file: WeightsFile | Source, stream: IO[bytes], limit: str) -> Iterator[zipfile.ZipFile]:
+    """The archive in a stream.
+
+    Raises:
+        InvalidSpec: the archive is damaged, or its list of files exceeds the limit.
+    """
+    bounded: Any = _Bounded(file, stream, limit)
+    try:
+        with zipfile.ZipFile(bounded) as archive:
+            yield archive
+    except InvalidSpec:
+        raise
+    except DAMAGES as error:
+        raise file.refused(f"this archive cannot be read: {error}") from None
+
+
 def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
-    """The offset of a member's bytes, after its own header."""
+    """The offset of the bytes of a member, which follow its header."""
     start = info.header_offset
     header = bytes(file.content[start : start + _LOCAL_HEADER]) if start >= 0 else b""
     if len(header) < _LOCAL_HEADER or not header.startswith(b"PK\x03\x04"):
@@ -87,7 +99,7 @@ def _begin(file: WeightsFile, info: zipfile.ZipInfo) -> int:
 
 
 def content(file: WeightsFile, member: Member, most: int) -> bytes:
-    """The first bytes of a member, at most ``most``."""
+    """At most ``most`` bytes of a member, the first ones."""
     if member.offset is not None:
         return bytes(file.content[member.offset : member.offset + min(member.size, most)])
     try:
@@ -98,22 +110,23 @@ def content(file: WeightsFile, member: Member, most: int) -> bytes:
 
 
 class _Bounded:
-    """A stream that rejects large reads: zipfile reads an archive's list of files at once."""
+    """A stream that refuses to read more than a limit at once."""
 
-    def __init__(self, file: WeightsFile, stream: IO[bytes]) -> None:
+    def __init__(self, file: WeightsFile | Source, stream: IO[bytes], limit: str) -> None:
         self.file = file
+        self.limit = limit
+        self.most = max(getattr(in_force(), limit) + 1, _LEAST_BYTES)
         self.seek = stream.seek
         self.tell = stream.tell
         self.seekable = stream.seekable
         self._read = stream.read
 
     def read(self, size: int = -1) -> bytes:
-        limit = max(in_force().header_bytes + 1, _LEAST_BYTES)
-        if size > limit:
+        if size > self.most:
             message = f"the list of files in this archive has {size:,} bytes"
-            raise self.file.refused(message, remedy("header_bytes", size))
+            raise self.file.refused(message, remedy(self.limit, size))
         # zipfile reads only the end of the archive without a size.
-        return self._read(limit if size < 0 else size)
+        return self._read(self.most if size < 0 else size)
 
 
 class Packed(msgspec.Struct, frozen=True):
@@ -133,7 +146,7 @@ class Packed(msgspec.Struct, frozen=True):
         return self.size * np.dtype(self.dtype).itemsize
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries, unpacked; fast if they follow those that were read last."""
+        """Entries, unpacked; this is fast if they follow those of the last call."""
         dtype = np.dtype(self.dtype)
         try:
             stream = _open(self.file, self.member, version(self.file))

@@ -21,7 +21,7 @@ Bytes = NDArray[np.uint8]
 
 
 class Block(NamedTuple):
-    """A kind of block; ``numbers`` dequantizes blocks, given as rows of bytes."""
+    """A kind of block; ``numbers`` dequantizes blocks, which are rows of bytes."""
 
     name: str
     entries: int
@@ -56,7 +56,7 @@ class Blocks(msgspec.Struct, frozen=True):
 
 
 def _half(rows: Bytes, place: int) -> Floats:
-    """The float16 at a place of each block, as a column."""
+    """The float16 at an offset of each block, as a column."""
     two = np.ascontiguousarray(rows[:, place : place + 2])
     return two.view(np.float16).astype(np.float32)
 
@@ -72,13 +72,13 @@ def _bits(rows: Bytes) -> Bytes:
 
 
 def _shifted(rows: Bytes, shifts: tuple[int, ...], mask: int, piece: int) -> Bytes:
-    """Every ``piece`` bytes shifted right by the first amount, then by the next, …, and masked."""
+    """Each ``piece`` bytes, shifted right by each of ``shifts`` in turn and masked."""
     pieces = rows.reshape(len(rows), -1, 1, piece) >> np.array(shifts, np.uint8)[:, None]
     return (pieces & mask).astype(np.uint8, copy=False).reshape(len(rows), -1)
 
 
 def _scaled(codes: Any, scales: Any, low: Any = 0) -> Floats:
-    """Codes times scales minus ``low``, in groups of equal size, one per column of the scales."""
+    """Codes times scales minus ``low``, in equal groups, one for each column of the scales."""
     groups = codes.reshape(len(codes), scales.shape[1], -1).astype(np.float32)
     low = low[:, :, None] if isinstance(low, np.ndarray) else low
     result: Floats = scales[:, :, None] * groups - low
@@ -157,7 +157,7 @@ _NONLINEAR = np.array(
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int8
 )
 _FOUR_BIT_FLOATS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.int8)
-"""Twice the values of the float with two bits of exponent and one of fraction."""
+"""Twice the values of a float with an exponent of two bits and a fraction of one (E2M1)."""
 
 
 def _iq4_nl(rows: Bytes) -> Floats:
@@ -192,4 +192,4 @@ BLOCKS: dict[int, Block] = {
     23: Block("iq4_xs", 256, 136, _iq4_xs),
     39: Block("mxfp4", 32, 17, _mxfp4),
 }
-"""The kinds of blocks by their number in the format."""
+"""The kinds of blocks by the number of their type in GGUF."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from typing import NamedTuple
 
 from initcli.errors import quoted
 from initcli.limits import in_force, remedy
@@ -18,9 +18,8 @@ from initcli.types import TensorDtype
 
 _MAGIC = b"GGUF"
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Sizes in bytes of the kinds of values with a fixed size; 8 is a string, 9 a list."""
+"""Sizes in bytes of values of fixed size, by their type."""
 _TEXT, _LIST, _UINT32 = 8, 9, 4
-_MAX_AXES = 4
 _DTYPES: dict[int, TensorDtype] = {
     0: "float32",
     1: "float16",
@@ -34,10 +33,9 @@ _DTYPES: dict[int, TensorDtype] = {
 
 
 class Gguf(WeightsReader):
-    """One file, of version 2 or 3. Axes are listed in the reverse of NumPy's order.
+    """GGUF of version 2 or 3, which lists axes in the reverse of NumPy's order.
 
-    The package ``gguf`` is not used because it needs further packages, and loads a whole quantized
-    tensor into memory.
+    The package ``gguf`` is not used, because it dequantizes only whole tensors.
     """
 
     suffixes = (".gguf",)
@@ -50,8 +48,8 @@ class Gguf(WeightsReader):
         version = header.number("<I")
         if version not in (2, 3):
             raise file.refused(
-                f"this GGUF file has version {version}, in this machine's byte order, and 2 and 3 "
-                "are read"
+                f"this GGUF file has version {version} in little-endian byte order, but only 2 "
+                "and 3 are read"
             )
         tensors, facts = header.number("<Q"), header.number("<Q")
         if tensors > (allowed := in_force().tensors):
@@ -64,15 +62,15 @@ class Gguf(WeightsReader):
                 alignment = header.number("<I")
             else:
                 header.skip(kind)
-        placed = [_Placed(header) for _ in range(tensors)]
+        placed = [header.entry() for _ in range(tensors)]
         if alignment < 1:
-            raise file.refused("its tensors are aligned to 0 bytes")
+            raise file.refused("the alignment of its tensors is 0")
         begin = -(-header.place // alignment) * alignment
         return Contents([_tensor(file, begin, each) for each in placed])
 
 
 class _Header:
-    """The numbers and strings at the beginning of the file, in sequence."""
+    """Reads the header of a file value by value."""
 
     def __init__(self, file: WeightsFile) -> None:
         self.file = file
@@ -87,6 +85,12 @@ class _Header:
         """The next string."""
         return bytes(self._take(self.number("<Q"))).decode("utf-8", "replace")
 
+    def entry(self) -> _Entry:
+        """The next entry of a tensor."""
+        path = self.text()
+        sizes = [self.number("<Q") for _ in range(self.number("<I"))]
+        return _Entry(path, sizes, self.number("<I"), self.number("<Q"))
+
     def skip(self, kind: int) -> None:
         """Skip a value."""
         if kind == _LIST:
@@ -95,7 +99,7 @@ class _Header:
                 self._take(count * _SIZES[inner])
                 return
             if inner != _TEXT:
-                raise self.file.refused(f"its header has a list of values of the kind {inner}")
+                raise self.file.refused(f"its header has a list of the unknown type {inner}")
             for _ in range(count):
                 self._take(self.number("<Q"))
         elif kind == _TEXT:
@@ -103,7 +107,7 @@ class _Header:
         elif kind in _SIZES:
             self._take(_SIZES[kind])
         else:
-            raise self.file.refused(f"its header has a value of the kind {kind}")
+            raise self.file.refused(f"its header has a value of the unknown type {kind}")
 
     def _take(self, size: int) -> memoryview:
         allowed = in_force().header_bytes
@@ -114,34 +118,27 @@ class _Header:
         return part
 
 
-class _Placed:
+class _Entry(NamedTuple):
     """The header's entry of one tensor."""
 
-    def __init__(self, header: _Header) -> None:
-        self.path = header.text()
-        axes = header.number("<I")
-        if axes > _MAX_AXES:
-            raise header.file.refused(f"{quoted(self.path)} has {axes:,} axes")
-        self.sizes = [header.number("<Q") for _ in range(axes)]
-        self.kind = header.number("<I")
-        self.offset = header.number("<Q")
+    path: str
+    sizes: list[int]
+    kind: int
+    offset: int
 
 
-def _tensor(file: WeightsFile, begin: int, placed: Any) -> StoredTensor:
-    shape = file.checked_shape(placed.path, reversed(placed.sizes))
-    offset = begin + placed.offset
-    if placed.kind in _DTYPES:
-        return file.tensor(placed.path, shape, _DTYPES[placed.kind], offset)
+def _tensor(file: WeightsFile, begin: int, placed: _Entry) -> StoredTensor:
+    shape, offset = file.checked_shape(placed.path, reversed(placed.sizes)), begin + placed.offset
     block = BLOCKS.get(placed.kind)
     if block is None:
-        dtype = f"ggml_type_{placed.kind}"
-        return StoredTensor(path=placed.path, shape=shape, dtype=dtype, storage=None)
+        dtype = _DTYPES.get(placed.kind, f"ggml_type_{placed.kind}")
+        return file.tensor(placed.path, shape, dtype, offset)
     size = math.prod(shape)
     row = shape[-1] if shape else 1
     if size and row % block.entries:
         raise file.refused(
-            f"{quoted(placed.path)} has rows of {row:,} entries, no multiple of "
-            f"{block.entries} as {block.name} packs"
+            f"{quoted(placed.path)} has rows of {row:,} entries, not a multiple of the "
+            f"{block.entries} in a block of {block.name}"
         )
     length = size // block.entries * block.bytes
     if offset + length > file.size:

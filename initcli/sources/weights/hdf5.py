@@ -19,29 +19,28 @@ from initcli.limits import NESTING, in_force, remedy
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import archives
 from initcli.sources.weights.hdf5_blocks import CheckedStream
-from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
-from initcli.stored import NUMPY, StoredTensor, version
-from initcli.types import Array, Size, TensorDtype
+from initcli.sources.weights.reader import (
+    Contents,
+    WeightsFile,
+    WeightsReader,
+    dtype_name,
+    without_optimizer,
+)
+from initcli.stored import StoredTensor, version
+from initcli.types import NUMPY, Array, Size
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 KERAS_MEMBER = "model.weights.h5"
-_OTHERS = ("optimizer", "optimizer_weights")
-"""Groups in which Keras keeps an optimizer's state."""
 _FILTERS = {1, 2, 3, 32000}
 """Filters that are built into h5py: deflate, shuffle, fletcher32 and lzf."""
 _DAMAGES = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions that h5py raises for a damaged file, whose names may not even be strings."""
 _PIECE = 1 << 26
 """Maximum number of entries of a compressed tensor that are unpacked at once."""
-_NAMES: dict[str, TensorDtype] = {
-    **{np.dtype(numpy).name: name for name, numpy in NUMPY.items() if np.dtype(numpy).name == name},
-    "bool": "bool",
-    "void16": "bfloat16",
-}
 
 
 class Hdf5(WeightsReader):
-    """The datasets of a file; the file of an old model also has its configuration."""
+    """The datasets of a file; a file of an old model also has its configuration."""
 
     suffixes = (".weights.h5", ".h5", ".hdf5")
     may_have_model = True
@@ -65,7 +64,7 @@ class KerasArchive(WeightsReader):
     def read(self, file: WeightsFile) -> Contents:
         member = archives.members(file)[KERAS_MEMBER]
         if member.offset is None:
-            raise file.refused(f"its {KERAS_MEMBER} is compressed, which Keras never does")
+            raise file.refused(f"its {KERAS_MEMBER} is compressed, but Keras does not compress it")
         return _contents(file, member.offset, member.size)._replace(has_model=True)
 
 
@@ -106,7 +105,7 @@ def text(stream: CheckedStream, item: Any, name: str) -> str | None:
 
 
 class _Within(NamedTuple):
-    """The range of bytes of a file that is an HDF5 file, and its stream."""
+    """An HDF5 file within a file: its range of bytes and its stream."""
 
     file: WeightsFile
     offset: int
@@ -119,15 +118,11 @@ def _contents(file: WeightsFile, offset: int, size: int) -> Contents:
     with opened(file.name, within.stream) as root:
         tensors = list(_datasets(within, root))
         has_model = text(within.stream, root, "model_config") is not None
-    shown = [each for each in tensors if each.path.split("/")[0] not in _OTHERS]
-    notes = []
-    if hidden := len(tensors) - len(shown):
-        notes.append(f"not shown: {hidden:,} tensors of the optimizer")
-    return Contents(shown, notes, has_model)
+    return without_optimizer(tensors, "optimizer", "optimizer_weights", has_model=has_model)
 
 
 def _datasets(within: _Within, root: Any) -> Iterator[StoredTensor]:
-    """Every dataset with a numeric dtype, sorted by name; a group that is linked twice, once."""
+    """The datasets of a file, sorted by name; those of a group with several links once."""
     import h5py
 
     file = within.file
@@ -143,13 +138,13 @@ def _datasets(within: _Within, root: Any) -> Iterator[StoredTensor]:
             continue
         opened_groups.add(address)
         if path.count("/") > NESTING or len(opened_groups) > in_force().tensors:
-            raise file.refused("its groups nest too deeply, or are too many")
+            raise file.refused("its groups are too many or nested too deeply")
         layer = _layer(within, layer, path, item)
         for name in sorted(item, key=_order, reverse=True):
             inner = f"{path}/{name}" if path else name
             link = item.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise file.refused(f"{quoted(inner)} is a link to another place, which is not read")
+                raise file.refused(f"{quoted(inner)} is a soft or external link, which is not read")
             pending.append((inner, layer, item[name]))
 
 
@@ -158,9 +153,9 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _layer(within: _Within, outer: str, path: str, group: Any) -> str:
-    """The names of the layers that a group of a ``.weights.h5`` belongs to.
+    """The names of the layers that a group of a ``.weights.h5`` file belongs to.
 
-    Keras names groups by class and attribute, and keeps a layer's own name as an attribute of its
+    Keras names groups after classes and attributes. The name of a layer is an attribute of its
     group ``vars``.
     """
     name = path.rpartition("/")[2]
@@ -175,14 +170,11 @@ def _layer(within: _Within, outer: str, path: str, group: Any) -> str:
 def _tensor(within: _Within, path: str, layer: str, dataset: Any) -> StoredTensor:
     file, offset, size, stream = within
     shape = file.checked_shape(path, map(int, dataset.shape or ()))
-    name = dataset.dtype.name
-    dtype = _NAMES.get(name)
+    dtype = dtype_name(dataset.dtype)
     if dataset.dtype.itemsize == 2 and text(stream, dataset, "dtype") == "bfloat16":
         dtype = "bfloat16"
-    plain = msgspec.structs.replace(
-        StoredTensor(path=path, shape=shape, dtype=dtype or name, storage=None), layer=layer
-    )
-    if dtype is None or dataset.shape is None:
+    plain = StoredTensor(path=path, shape=shape, dtype=dtype, storage=None, layer=layer)
+    if dtype not in NUMPY or dataset.shape is None:
         return plain
     if dataset.external or dataset.is_virtual:
         raise file.refused(f"the values of {quoted(path)} are in another file, which is not read")
@@ -202,14 +194,13 @@ def _tensor(within: _Within, path: str, layer: str, dataset: Any) -> StoredTenso
         message = f"{quoted(path)} unpacks to {needed:,} bytes, but {allowed:,} are allowed"
         raise file.refused(message, remedy("unpacked_bytes", needed))
     if math.prod(shape[1:]) > _PIECE:
-        raise file.refused(f"{quoted(path)} has {math.prod(shape[1:]):,} compressed values per row")
-    kind = NUMPY[dtype]
-    storage = Chunked(file.name, offset, size, path, shape, kind)
+        raise file.refused(f"{quoted(path)} has {math.prod(shape[1:]):,} packed values in a row")
+    storage = Chunked(file.name, offset, size, path, shape, NUMPY[dtype])
     return msgspec.structs.replace(plain, storage=storage)
 
 
 class Chunked(msgspec.Struct, frozen=True):
-    """Entries of a dataset in chunks, compressed or not, of an HDF5 file within a file."""
+    """Entries of a dataset that is stored in chunks, of an HDF5 file within a file."""
 
     file: str
     offset: int
@@ -226,7 +217,7 @@ class Chunked(msgspec.Struct, frozen=True):
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def read(self, start: int, stop: int) -> Array:
-        """Entries, by the rows that hold them."""
+        """Entries, which are read by whole rows."""
         dtype = np.dtype(self.dtype)
         if start == stop:
             return np.zeros(0, dtype)

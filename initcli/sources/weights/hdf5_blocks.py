@@ -1,7 +1,7 @@
-"""The structures of HDF5 files between datasets, read with bounds that the HDF5 library lacks.
+"""Checks of the structure of HDF5 files that the HDF5 library lacks.
 
-The library allocates the size in a field of the file before it checks the size of the file, and
-follows objects of size 0 forever.
+The library allocates sizes that a file declares before it compares them with the size of the file,
+and does not end on objects of size 0.
 
 https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html
 """
@@ -18,11 +18,11 @@ _CONTINUATION = 0x10
 _STRING, _VARIABLE = 3, 9
 """Classes of datatypes: strings of fixed and of variable length."""
 _NAMES, _HEAP = b"HEAP\0\0\0\0", b"GCOL\1\0\0\0"
-"""Signatures, with versions, of the names of a group and of a heap of strings."""
+"""Signatures with versions: of the heap of a group's names, and of a heap of strings."""
 _NO_FREE = 1
-"""The end of a list of free blocks."""
+"""Marks the end of a list of free blocks."""
 _MOST_MESSAGES = 1 << 16
-"""Maximum number of messages of an object, such as attributes, as in the library."""
+"""Maximum number of messages, such as attributes, of an object in the library."""
 
 
 class Damaged(ValueError):
@@ -30,7 +30,7 @@ class Damaged(ValueError):
 
 
 class CheckedStream(MappedStream):
-    """A part of a mapped file; reading a block that does not fit into it fails."""
+    """A part of a mapped file whose blocks are checked when they are read."""
 
     def readinto(self, buffer: Any) -> int:
         kind = bytes(self._bytes[self._place : self._place + 8])
@@ -44,7 +44,7 @@ class CheckedStream(MappedStream):
     def text(self, address: int, name: str) -> str | None:
         """The string in an attribute of the object at an address.
 
-        None if it has no such attribute, no string in it, or so many that the file has an index.
+        None if there is no such attribute, if it is no string, or if attributes are indexed.
 
         Raises:
             Damaged: the structure of the file is not that of HDF5.
@@ -59,7 +59,7 @@ class CheckedStream(MappedStream):
 
 
 def _check_names(content: memoryview, address: int) -> None:
-    """Raise Damaged unless the names of a group lie within the file, and their free list ends."""
+    """Require that the names of a group lie within the file, and that their free list ends."""
     size, free, start = (_number(content, address + field, 8) for field in (8, 16, 24))
     names = _part(content, start, size)
     for _ in range(size // 16 + 1):
@@ -79,7 +79,7 @@ class _Attribute(NamedTuple):
 
     @classmethod
     def of(cls, message: memoryview) -> _Attribute | None:
-        """The parts of a message; None if some of them are elsewhere."""
+        """The parts of a message; None if they are shared with other messages."""
         version, flags = _number(message, 0, 1), _number(message, 1, 1)
         if version not in (1, 2, 3):
             raise Damaged("the version of an attribute is not known")
@@ -138,7 +138,7 @@ def _messages(content: memoryview, address: int) -> Iterator[tuple[int, memoryvi
 def _objects(content: memoryview, address: int) -> Iterator[tuple[int, memoryview]]:
     """The number and the bytes of each object of the global heap at an address."""
     if bytes(_part(content, address, 8)) != _HEAP:
-        raise Damaged("a string is not at its place")
+        raise Damaged("the heap of a string is missing")
     collection = _part(content, address, _number(content, address + 8, 8))
     place = 16
     while place + 16 <= len(collection):

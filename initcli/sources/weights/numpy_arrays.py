@@ -1,4 +1,4 @@
-"""NumPy's files: ``.npy``, one array, and ``.npz``, an archive of several.
+"""NumPy files: ``.npy`` with one array, and ``.npz``, an archive of several.
 
 https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 """
@@ -16,23 +16,17 @@ import numpy as np
 from initcli.errors import quoted
 from initcli.sources.weights import archives
 from initcli.sources.weights.archives import Member, Packed
-from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
-from initcli.stored import NUMPY, StoredTensor
-from initcli.types import TensorDtype
+from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, dtype_name
+from initcli.stored import StoredTensor
+from initcli.types import NUMPY
 
 _MAGIC = b"\x93NUMPY"
 _HEADER_BYTES = 16_384
 """Maximum size of a header, in bytes; NumPy rejects more than 10,000 characters."""
-_NAMES: dict[str, TensorDtype] = {
-    **{np.dtype(numpy).name: name for name, numpy in NUMPY.items() if np.dtype(numpy).name == name},
-    "bool": "bool",
-    "void16": "bfloat16",
-}
-"""Dtypes by NumPy's name. NumPy lacks bfloat16, and saves it as raw 16 bits."""
 
 
 class Npy(WeightsReader):
-    """One array, whose name is that of the file."""
+    """One array, named after the file."""
 
     suffixes = (".npy",)
 
@@ -70,28 +64,24 @@ def _tensor(file: WeightsFile, path: str, member: Member) -> StoredTensor:
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote
             sizes, is_fortran, numpy = _HEADERS[version](head)
     except Exception:  # a damaged header can raise anything
-        raise file.refused(f"the header of {quoted(path)} is not that of a NumPy array") from None
+        raise file.refused(f"{quoted(path)} has no valid header of a NumPy array") from None
     shape = file.checked_shape(path, sizes)
-    dtype = _NAMES.get(numpy.name)
+    dtype = dtype_name(numpy)
+    if dtype not in NUMPY:
+        return file.tensor(path, shape, dtype)
     begin, size = head.tell(), math.prod(shape)
-    if dtype is None:
-        return StoredTensor(path=path, shape=shape, dtype=numpy.name, storage=None)
-    if begin + size * numpy.itemsize > member.size:
-        raise file.refused(
-            f"{quoted(path)} has {member.size:,} bytes, and its shape takes "
-            f"{begin + size * numpy.itemsize:,}"
-        )
-    is_column_major = is_fortran and len(shape) > 1
+    if member.size - begin < size * numpy.itemsize:
+        file.require_size(path, shape, dtype, member.size - begin)
+    is_big = numpy.byteorder == ">"
+    strides = None
+    if is_fortran and len(shape) > 1:
+        strides = tuple(math.prod(shape[:axis]) for axis in range(len(shape)))
     if member.offset is not None:
-        strides = None
-        if is_column_major:
-            strides = tuple(math.prod(shape[:axis]) for axis in range(len(shape)))
         offset = member.offset + begin
-        is_big = numpy.byteorder == ">"
         return file.tensor(path, shape, dtype, offset, big_endian=is_big, strides=strides)
-    if is_column_major:
-        return StoredTensor(path=path, shape=shape, dtype=f"{dtype} by columns", storage=None)
-    kind = NUMPY[dtype].replace("<", ">") if numpy.byteorder == ">" else NUMPY[dtype]
+    if strides is not None:
+        return file.tensor(path, shape, f"{dtype} by columns")
+    kind = NUMPY[dtype].replace("<", ">") if is_big else NUMPY[dtype]
     storage = Packed(file.name, member.name, begin, kind, size)
     return StoredTensor(path=path, shape=shape, dtype=dtype, storage=storage)
 

@@ -5,17 +5,15 @@ https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from initcli.errors import InvalidSpec, quoted
+from initcli.errors import quoted
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
 from initcli.sources.weights.sharded import beside
-from initcli.stored import NUMPY, Held, StoredTensor
-from initcli.types import BYTES, Array, TensorDtype
+from initcli.stored import Held, StoredTensor
+from initcli.types import BYTES, NUMPY, Array, TensorDtype
 
 _DTYPES: dict[int, TensorDtype] = {
     1: "float32",
@@ -52,14 +50,13 @@ _MAX_VARINT = 10
 class Onnx(WeightsReader):
     """The initializers of the main graph, in its file or in files in the same folder.
 
-    It reads only the fields with the places of tensors; the package ``onnx`` would read the whole
-    model into memory.
+    The package ``onnx`` is not used, because it loads the whole model into memory.
     """
 
     suffixes = (".onnx",)
 
     def recognizes(self, file: WeightsFile) -> bool:
-        # The version of the format comes first, then one of the model's other fields.
+        # The version of the format comes first, then another field of the model.
         head = file.head
         is_next = len(head) > 2 and head[2:3] in b'\x12\x1a"(2:Br'
         return head[:1] == b"\x08" and head[1:2] < b"\x20" and is_next
@@ -77,7 +74,7 @@ def _tensors(file: WeightsFile) -> Iterator[StoredTensor]:
 
 
 def _fields(file: WeightsFile, place: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """The fields of a message: number, kind, and the range of its bytes, or a number's value."""
+    """The fields of a message: number, kind, and the range of bytes, or a number twice."""
     while place < end:
         tag, place = _varint(file, place, end)
         field, kind = tag >> 3, tag & 7
@@ -92,13 +89,13 @@ def _fields(file: WeightsFile, place: int, end: int) -> Iterator[tuple[int, int,
         else:
             raise file.refused(f"this ONNX file is damaged at byte {place:,}")
         if place + size > end:
-            raise file.cut_short("a part of this ONNX file ends", place + size)
+            raise file.cut_short("a field of this ONNX file ends", place + size)
         yield field, kind, place, place + size
         place += size
 
 
 def _varint(file: WeightsFile, place: int, end: int) -> tuple[int, int]:
-    """A number in groups of seven bits, and the offset after it."""
+    """A variable-length integer, and the offset after it."""
     value = 0
     for shift in range(_MAX_VARINT):
         if place >= end:
@@ -133,37 +130,29 @@ def _tensor(file: WeightsFile, start: int, stop: int) -> StoredTensor:
             parts.append(np.frombuffer(file.content[begin:end], NUMPY[_NUMBERS[field]]))
         elif field in _VARINTS and kind == _BYTES:
             parts.append(_varints(file, begin, end))
-    shape = file.checked_shape(path, sizes)
-    dtype = _DTYPES.get(code)
-    if dtype is None:
-        return StoredTensor(path=path, shape=shape, dtype=f"onnx_type_{code}", storage=None)
-    needed = math.prod(shape) * BYTES[dtype]
+    dtype = _DTYPES.get(code, f"onnx_type_{code}")
+    if dtype not in NUMPY:
+        return file.tensor(path, sizes, dtype)
     if external:
-        return _external(file, path, shape, dtype, external)
+        return _external(file, path, sizes, dtype, external)
     if raw is not None:
-        if raw[1] - raw[0] != needed:
-            raise _wrong_size(file, path, raw[1] - raw[0], needed)
-        return file.tensor(path, shape, dtype, raw[0])
+        return file.tensor(path, sizes, dtype, raw[0], size=raw[1] - raw[0])
     values = np.concatenate(parts or [np.zeros(0)]).astype(np.dtype(NUMPY[dtype]), copy=False)
     if dtype == "float16":
         values = np.concatenate(parts or [np.zeros(0, int)]).astype(np.uint16).view(np.float16)
-    if values.nbytes != needed:
-        raise _wrong_size(file, path, values.nbytes, needed)
+    shape = file.checked_shape(path, sizes)
+    file.require_size(path, shape, dtype, values.nbytes)
     return StoredTensor(path=path, shape=shape, dtype=dtype, storage=Held(values))
 
 
-def _wrong_size(file: WeightsFile, path: str, size: int, needed: int) -> InvalidSpec:
-    return file.refused(f"{quoted(path)} has {size:,} bytes, but its shape takes {needed:,}")
-
-
 def _external(
-    file: WeightsFile, path: str, shape: Any, dtype: TensorDtype, external: dict[str, str]
+    file: WeightsFile, path: str, sizes: list[int], dtype: str, external: dict[str, str]
 ) -> StoredTensor:
     offset = external.get("offset") or "0"
     if not offset.isdecimal() or len(offset) > 18:
-        raise file.refused(f"{quoted(path)} begins at the byte {quoted(offset)} of another file")
+        raise file.refused(f"{quoted(path)} has the offset {quoted(offset)} in another file")
     other = WeightsFile(beside(file, external.get("location", "")))
-    return other.tensor(path, shape, dtype, int(offset))
+    return other.tensor(path, sizes, dtype, int(offset))
 
 
 def _text(file: WeightsFile, begin: int, end: int) -> str:
@@ -171,7 +160,7 @@ def _text(file: WeightsFile, begin: int, end: int) -> str:
 
 
 def _varints(file: WeightsFile, begin: int, end: int) -> Array:
-    """Consecutive numbers, each in groups of seven bits, as int64."""
+    """Consecutive variable-length integers, as int64."""
     content = np.frombuffer(file.content[begin:end], np.uint8)
     last = np.flatnonzero(content < 0x80)
     first = np.concatenate([[0], last[:-1] + 1]) if last.size else last

@@ -1,4 +1,4 @@
-"""Reading a checkpoint from a file or folder in any known format."""
+"""Reading of checkpoints from files and folders in all known formats."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 
 from initcli.checkpoint import Checkpoint
-from initcli.errors import listed, printable, quoted
+from initcli.errors import printable, quoted, some
 from initcli.sources.reader import unreadable
 from initcli.sources.weights import known_readers, reader_of
 from initcli.sources.weights.reader import WeightsFile, checked
 from initcli.stored import Mapped, StoredTensor
 
 _MAX_NOTES = 5
-"""Maximum number of tied tensors, or of files, that are named."""
+"""Maximum number of tied tensors that are named."""
 
 
 def checkpoint(source: str) -> Checkpoint | None:
@@ -55,8 +55,7 @@ def _instead(folder: Path) -> str:
     specs = sorted(each.name for each in folder.iterdir() if each.name.endswith(suffixes))
     if not specs:
         return ""
-    more = f" and {len(specs) - _MAX_NOTES:,} more" if len(specs) > _MAX_NOTES else ""
-    return f"name a file in it: {listed(map(quoted, specs[:_MAX_NOTES]), 'or')}{more}"
+    return f"name a file in it: {some(list(map(quoted, specs)), 'or')}"
 
 
 _NAMES = (
@@ -65,13 +64,13 @@ _NAMES = (
     *("adapter_model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin"),
     *("adapter_model.bin", "flax_model.msgpack"),
 )
-"""Names of the files that Hugging Face's libraries write, in order of preference."""
+"""Names of files of weights of Hugging Face libraries, in order of preference."""
 
 
 def _main_file(folder: Path) -> Path | None:
-    """The weights file in a folder: one with a usual name, or else the only one.
+    """The file of weights in a folder: one with a usual name, or else the only one.
 
-    None if there is only a configuration, which describes initial weights.
+    None if there is only a configuration.
     """
     for name in _NAMES:
         if (folder / name).is_file():
@@ -84,14 +83,13 @@ def _main_file(folder: Path) -> Path | None:
         return None
     if not files:
         raise unreadable(str(folder), "there are no weights in this folder", _instead(folder))
-    names = listed([quoted(each.name) for each in files[:_MAX_NOTES]], "and")
-    more = f" and {len(files) - _MAX_NOTES:,} more" if len(files) > _MAX_NOTES else ""
-    message = f"there are several files of weights in this folder: {names}{more}"
+    names = some([quoted(each.name) for each in files])
+    message = f"there are several files of weights in this folder: {names}"
     raise unreadable(str(folder), message, "name one of them")
 
 
 def _tied(tensors: Iterable[StoredTensor]) -> Iterator[StoredTensor]:
-    """The tensors; each that has the same bytes as an earlier one names it in ``alias_of``."""
+    """The tensors, with ``alias_of`` set where an earlier one has the same bytes."""
     first: dict[Mapped, str] = {}
     for tensor in tensors:
         if isinstance(tensor.storage, Mapped) and tensor.size:

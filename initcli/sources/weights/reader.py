@@ -10,11 +10,13 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from initcli.errors import InvalidSpec, printable, quoted
 from initcli.limits import in_force, remedy
 from initcli.sources.reader import system_errors, unreadable
-from initcli.stored import NUMPY, Mapped, StoredTensor, Strided, mapped
-from initcli.types import BYTES, Size, TensorDtype
+from initcli.stored import Mapped, StoredTensor, Strided, mapped
+from initcli.types import BYTES, NUMPY, Size, shape_text
 
 _HEAD_BYTES = 4096
 _MAX_AXES = 64
@@ -28,7 +30,7 @@ _MAX_SIZE = 2**60
 class Contents(NamedTuple):
     """The contents of a file: tensors, and notes for the user.
 
-    ``has_model`` is whether the file also contains the model of the tensors.
+    ``has_model`` is whether the file also has the model of the tensors.
     """
 
     tensors: Iterable[StoredTensor]
@@ -36,20 +38,30 @@ class Contents(NamedTuple):
     has_model: bool = False
 
 
-class WeightsReader:
-    """A format of files that hold weights.
+def without_optimizer(
+    tensors: Sequence[StoredTensor], *groups: str, has_model: bool = False
+) -> Contents:
+    """The contents of a file without the state of an optimizer, which is in ``groups``."""
+    shown = [each for each in tensors if each.path.split("/")[0] not in groups]
+    hidden = len(tensors) - len(shown)
+    notes = [f"not shown: {hidden:,} tensors of the optimizer"] if hidden else []
+    return Contents(shown, notes, has_model)
 
-    A reader is one class in its own file in ``sources/weights``; there is nothing else to register.
-    It reads the places of tensors, not their values, and executes nothing.
+
+class WeightsReader:
+    """A format of files of weights.
+
+    A reader is one class in its own file in ``sources/weights``; nothing else registers it. It
+    reads where tensors are, but not their values, and executes nothing.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """File name suffixes of the format."""
     may_have_model: ClassVar[bool] = False
-    """Whether files of the format can also contain the model of the tensors."""
+    """Whether files of the format can also have the model of the tensors."""
 
     def recognizes(self, file: WeightsFile) -> bool:
-        """Whether the file has this format, by ``file.head``."""
+        """Whether the file has this format; ``file.head`` are its first bytes."""
         raise NotImplementedError
 
     def read(self, file: WeightsFile) -> Contents:
@@ -62,7 +74,7 @@ class WeightsReader:
 
 
 class WeightsFile:
-    """A file that may hold weights."""
+    """A file that may have weights."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -118,28 +130,66 @@ class WeightsFile:
     def tensor(
         self,
         path: str,
-        shape: Size,
-        dtype: TensorDtype,
-        offset: int,
+        sizes: Iterable[Any],
+        dtype: str,
+        offset: int = 0,
         *,
+        size: int | None = None,
         big_endian: bool = False,
-        strides: tuple[int, ...] | None = None,
+        strides: Size | None = None,
     ) -> StoredTensor:
-        """A tensor whose entries begin at byte ``offset`` of the file; by default contiguous.
+        """A tensor whose entries begin at byte ``offset`` of the file.
+
+        Args:
+            path: its name.
+            sizes: its shape.
+            dtype: its dtype; a tensor with an unknown one has no values.
+            offset: the offset of its first entry.
+            size: the number of bytes of its entries, if the file declares it.
+            big_endian: whether entries have the byte order of big-endian machines.
+            strides: strides that count entries; by default entries are contiguous.
 
         Raises:
-            InvalidSpec: the entries are not within the file.
+            InvalidSpec: the shape is invalid, takes another number of bytes, or the entries are
+                not within the file.
         """
+        shape = self.checked_shape(path, sizes)
+        if dtype not in NUMPY:
+            return StoredTensor(path=path, shape=shape, dtype=dtype, storage=None)
+        if size is not None:
+            self.require_size(path, shape, dtype, size)
+        reach = math.prod(shape) if strides is None else reach_of(shape, strides)
         numpy = NUMPY[dtype].replace("<", ">") if big_endian else NUMPY[dtype]
-        reach = math.prod(shape)
-        if strides is not None and reach:
-            reach = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-        end = offset + reach * BYTES[dtype]
-        if offset < 0 or end > self.size:
-            raise self.cut_short(f"{quoted(path)} ends", end)
         base = Mapped(self.name, offset, numpy, reach)
+        if offset < 0 or offset + base.bytes > self.size:
+            raise self.cut_short(f"{quoted(path)} ends", offset + base.bytes)
         storage = base if strides is None else Strided(base, shape, strides)
         return StoredTensor(path=path, shape=shape, dtype=dtype, storage=storage)
+
+    def require_size(self, path: str, shape: Size, dtype: str, size: int) -> None:
+        """Require that the entries of a tensor have that many bytes.
+
+        Raises:
+            InvalidSpec: the shape takes another number of bytes.
+        """
+        needed = math.prod(shape) * BYTES[dtype]
+        if size != needed:
+            raise self.refused(
+                f"{quoted(path)} has {size:,} bytes, and its shape {shape_text(shape)} in "
+                f"{dtype} takes {needed:,}"
+            )
+
+
+def reach_of(shape: Size, strides: Size) -> int:
+    """The number of entries from the first to the last of a tensor with strides."""
+    if not math.prod(shape):
+        return 0
+    return 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """The name of a NumPy dtype; raw 16 bits are bfloat16, which NumPy lacks."""
+    return "bfloat16" if dtype.name == "void16" else dtype.name
 
 
 def checked(file: WeightsFile, contents: Contents) -> Contents:

@@ -5,7 +5,6 @@ https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -14,7 +13,7 @@ import msgspec
 from initcli.errors import quoted
 from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, in_model_order
 from initcli.stored import StoredTensor
-from initcli.types import BYTES, TensorDtype, shape_text
+from initcli.types import TensorDtype
 
 DTYPES: dict[str, TensorDtype] = {
     "F64": "float64",
@@ -34,7 +33,7 @@ DTYPES: dict[str, TensorDtype] = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-"""Names of dtypes; tensors with other dtypes are listed without values."""
+"""Dtypes by their names in the format."""
 
 _Offset = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -48,7 +47,7 @@ class _Entry(msgspec.Struct, gc=False):
 
 
 class Safetensors(WeightsReader):
-    """One file of the format; a set of several has an index, see :mod:`sharded`."""
+    """One file of the format; several files have an index, see :mod:`sharded`."""
 
     suffixes = (".safetensors",)
 
@@ -65,7 +64,7 @@ class Safetensors(WeightsReader):
             texts.pop("__metadata__", None)
             entries = {path: _decode(text) for path, text in texts.items()}
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise file.refused(f"its header is not that of a safetensors file: {error}") from None
+            raise file.refused(f"this is not a safetensors file: {error}") from None
         placed = sorted((*entry.data_offsets, path) for path, entry in entries.items())
         _refuse_gaps(file, placed, file.size - 8 - length)
         # The library sorts by dtype and name.
@@ -77,7 +76,7 @@ _decode = msgspec.json.Decoder(_Entry).decode
 
 
 def _refuse_gaps(file: WeightsFile, placed: Sequence[tuple[int, int, str]], size: int) -> None:
-    """Raise InvalidSpec unless the tensors, sorted by start, cover all bytes once."""
+    """Require that the tensors, sorted by start, cover each byte once."""
     end = 0
     for start, stop, path in placed:
         if start > stop:
@@ -95,14 +94,5 @@ def _refuse_gaps(file: WeightsFile, placed: Sequence[tuple[int, int, str]], size
 
 def _tensor(file: WeightsFile, begin: int, path: str, entry: _Entry) -> StoredTensor:
     start, stop = entry.data_offsets
-    shape = file.checked_shape(path, entry.shape)
-    dtype = DTYPES.get(entry.dtype)
-    if dtype is None:
-        return StoredTensor(path=path, shape=shape, dtype=entry.dtype, storage=None)
-    needed = math.prod(shape) * BYTES[dtype]
-    if stop - start != needed:
-        raise file.refused(
-            f"{quoted(path)} has {stop - start:,} bytes, and its shape {shape_text(shape)} in "
-            f"{dtype} takes {needed:,}"
-        )
-    return file.tensor(path, shape, dtype, begin + start)
+    dtype = DTYPES.get(entry.dtype, entry.dtype)
+    return file.tensor(path, entry.shape, dtype, begin + start, size=stop - start)

@@ -1,4 +1,4 @@
-"""Sharded files with an index, as Hugging Face's libraries write large models."""
+"""Sharded files with an index, which Hugging Face libraries write for large models."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Sharded(WeightsReader):
         try:
             index = msgspec.json.decode(file.header("index", file.size), type=_Index)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise file.refused(f"this is not an index of tensors: {error}") from None
+            raise file.refused(f"this is not an index of files of weights: {error}") from None
         parts = sorted(set(index.weight_map.values()), key=natural_order)
         tensors = list(_tensors(file, parts))
         names = dict.fromkeys(tensor.path for tensor in tensors)
         for path, part in index.weight_map.items():
             if path not in names:
                 raise file.refused(f"{quoted(part)} has no tensor {quoted(path)}")
-        # Those that the index does not name follow.
+        # Tensors that the index does not name come last.
         paths = in_model_order([*(index.weight_map | names)])
         places = {path: place for place, path in enumerate(paths)}
         return Contents(sorted(tensors, key=lambda each: places[each.path]))
@@ -54,17 +54,17 @@ def _tensors(file: WeightsFile, parts: list[str]) -> Iterator[StoredTensor]:
         shard = WeightsFile(beside(file, part))
         reader = reader_of(shard)
         if reader is None or isinstance(reader, Sharded):
-            raise file.refused(f"{quoted(part)} is not a weights file")
+            raise file.refused(f"{quoted(part)} is not a file of weights")
         yield from checked(shard, reader.read(shard)).tensors
 
 
 def beside(file: WeightsFile, name: str) -> Path:
     """The path of another file that a file names, which must be in the same folder.
 
-    A link may lead to the ``blobs`` of Hugging Face's cache.
+    It may be a link to the folder ``blobs`` of the Hugging Face cache.
 
     Raises:
-        InvalidSpec: it would be in another folder, or does not exist.
+        InvalidSpec: it is in another folder, or does not exist.
     """
     folder = file.path.parent
     outside = file.refused(f"it names a file outside its folder, {quoted(name)}")

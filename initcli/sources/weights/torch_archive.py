@@ -1,4 +1,4 @@
-"""PyTorch's zip files. The pickle inside maps bytes to tensors; none of its code is executed.
+"""PyTorch files: zip archives whose pickle is read without executing code.
 
 https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
@@ -11,23 +11,23 @@ import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
-from initcli.errors import InvalidSpec, listed, quoted
+from initcli.errors import InvalidSpec, quoted, some
 from initcli.limits import NESTING
 from initcli.sources.weights import archives
 from initcli.sources.weights.archives import Member
-from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader
+from initcli.sources.weights.reader import Contents, WeightsFile, WeightsReader, reach_of
 from initcli.stored import StoredTensor
-from initcli.types import BYTES, TensorDtype
+from initcli.types import BYTES, NUMPY
 
 SAVE_ANEW = (
     "load it in PyTorch with torch.load(file, weights_only=True), and save it with "
     "safetensors.torch.save_file"
 )
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "module", "network", "net", "weights")
-"""Keys under which training scripts store the weights, in addition to an optimizer's state."""
+"""Keys under which training scripts store weights beside the state of an optimizer."""
 _PARALLEL = "module."
 """Prefix that DataParallel and DistributedDataParallel add to each name."""
-_DTYPES: dict[str, TensorDtype] = {
+_DTYPES: dict[str, str] = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
     "HalfStorage": "float16",
@@ -40,7 +40,7 @@ _DTYPES: dict[str, TensorDtype] = {
     "BoolStorage": "bool",
     **{name: name for name in BYTES},
 }
-"""Dtypes by the names of storages and of dtypes in the module torch."""
+"""Dtypes by the names of storage classes and dtypes of torch."""
 
 
 class TorchArchive(WeightsReader):
@@ -64,21 +64,21 @@ class TorchArchive(WeightsReader):
         named = list(_named(weights, file.path.stem))
         if named and all(path.startswith(_PARALLEL) for path, _ in named):
             named = [(path.removeprefix(_PARALLEL), tensor) for path, tensor in named]
-            notes.append(f"every name began with '{_PARALLEL}', as DataParallel writes them")
+            notes.append(f"the prefix '{_PARALLEL}' of DataParallel is left out of all names")
         return Contents(
             (_stored(file, members, folder, is_big, *each) for each in named), tuple(notes)
         )
 
 
 class Pickle(WeightsReader):
-    """A bare pickle, which could execute any code: recognized to give advice."""
+    """A pickle without an archive, recognized only to give advice."""
 
     def recognizes(self, file: WeightsFile) -> bool:
         return file.head[:1] == b"\x80" and file.head[1:2] in b"\1\2\3\4\5" and len(file.head) > 2
 
     def read(self, file: WeightsFile) -> NoReturn:
         raise file.refused(
-            "this is a pickle, which can execute any code: it is not read", SAVE_ANEW
+            "this is a pickle, which is not read because it can execute any code", SAVE_ANEW
         )
 
 
@@ -88,20 +88,20 @@ def _pickle_in(members: dict[str, Member]) -> Member | None:
 
 
 class _Kind(NamedTuple):
-    """Stands for a class of storages, or for a dtype."""
+    """Stand-in for a class of storages, or for a dtype."""
 
     name: str
 
 
 class _Bytes(NamedTuple):
-    """A storage: the name of its member, and the dtype of its entries if it has one."""
+    """Stand-in for a storage: the name of its member, and its dtype."""
 
     key: str
     dtype: str
 
 
 class _View(NamedTuple):
-    """A tensor: entries of a storage."""
+    """Stand-in for a tensor: a view of a storage."""
 
     storage: _Bytes
     offset: int
@@ -111,7 +111,7 @@ class _View(NamedTuple):
 
 
 class _Mapping(dict[Any, Any]):
-    """Stands for an OrderedDict; attributes such as ``_metadata`` are dropped."""
+    """Stand-in for an OrderedDict, without attributes such as ``_metadata``."""
 
     def __setstate__(self, state: object) -> None:
         pass
@@ -131,16 +131,8 @@ def _view(storage: Any, offset: Any, shape: Any, strides: Any, *others: Any) -> 
     return _View(storage, offset, tuple(shape), tuple(strides), dtype)
 
 
-def _parameter(tensor: Any, *_: Any) -> Any:
+def _first(tensor: Any, *_: Any) -> Any:
     return tensor
-
-
-def _nothing(*_: Any) -> None:
-    return None
-
-
-def _sizes(sizes: Any = ()) -> tuple[Any, ...]:
-    return tuple(sizes)
 
 
 _INERT: dict[tuple[str, str], Any] = {
@@ -148,13 +140,13 @@ _INERT: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor"): _view,
     ("torch._utils", "_rebuild_tensor_v2"): _view,
     ("torch._utils", "_rebuild_tensor_v3"): _view,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-    ("torch", "Size"): _sizes,
-    ("torch", "device"): _nothing,
+    ("torch._utils", "_rebuild_parameter"): _first,
+    ("torch._utils", "_rebuild_parameter_with_state"): _first,
+    ("torch", "Size"): tuple,
+    ("torch", "device"): _first,
     ("torch.storage", "UntypedStorage"): _Kind("UntypedStorage"),
 }
-"""Harmless stand-ins for the few names that a file of tensors needs."""
+"""Harmless stand-ins for the names that a pickle of tensors uses."""
 
 _OPCODES = (
     *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.NONE),
@@ -171,9 +163,9 @@ _OPCODES = (
 
 
 class _Unpickler(pickle._Unpickler):
-    """Builds mappings, lists, numbers and stand-ins of tensors, and nothing else.
+    """Builds only mappings, lists, numbers and stand-ins of tensors.
 
-    It derives from the Python unpickler: the one in C grows its memo to any index in a file.
+    It derives from the unpickler in Python, because the one in C allocates a memo of any size.
     """
 
     stack: list[Any]
@@ -202,8 +194,8 @@ class _Unpickler(pickle._Unpickler):
             return _INERT[module, name]
         if module != "torch":
             raise self.weights_file.refused(
-                f"it holds {quoted(f'{module}.{name}')}, and only tensors, numbers, texts, "
-                "mappings and lists are read from a pickle",
+                f"its pickle has {quoted(f'{module}.{name}')}, but only tensors, numbers, texts, "
+                "mappings and lists are read",
                 SAVE_ANEW,
             )
         return _Kind(name)
@@ -226,7 +218,7 @@ class _Unpickler(pickle._Unpickler):
 
     def _set(self, mapping: Any, items: list[Any]) -> None:
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # The hash of nested tuples can take forever.
+            # Hashing nested tuples can take exponential time.
             if not isinstance(mapping, dict) or not isinstance(key, str | int | float | None):
                 raise ValueError("not a mapping with strings or numbers as keys")
             mapping[key] = value
@@ -239,7 +231,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _weights(data: Any) -> tuple[Any, list[str]]:
-    """The part of a file that holds the weights, and notes about the rest."""
+    """The part of a file with the weights, and notes on the rest."""
     if not isinstance(data, dict):
         return data, []
     key = next((key for key in _CONTAINERS if isinstance(data.get(key), dict)), None)
@@ -250,18 +242,12 @@ def _weights(data: Any) -> tuple[Any, list[str]]:
         others = [each for each in data if each not in shown]
     if not others:
         return shown, []
-    names = listed([quoted(each) for each in others[:_MAX_NAMES]], "and")
-    more = f" and {len(others) - _MAX_NAMES:,} more" if len(others) > _MAX_NAMES else ""
     where = "" if key is None else f"the weights are those under {quoted(key)}; "
-    return shown, [f"{where}not shown: {names}{more}"]
-
-
-_MAX_NAMES = 8
-"""Maximum number of a file's other parts that a note lists."""
+    return shown, [f"{where}not shown: {some([quoted(each) for each in others])}"]
 
 
 def _named(data: Any, alone: str) -> Iterator[tuple[str, _View]]:
-    """Every tensor within mappings and lists, by its keys."""
+    """The tensors in nested mappings and lists, named by their keys."""
     pending: list[tuple[tuple[str, ...], Any]] = [((), data)]
     opened: set[int] = set()
     while pending:
@@ -269,7 +255,7 @@ def _named(data: Any, alone: str) -> Iterator[tuple[str, _View]]:
         if isinstance(value, _View):
             yield ".".join(path) or alone, value
         elif isinstance(value, dict | list | tuple) and id(value) not in opened:
-            # A value that occurs again, inside itself or elsewhere, is not visited again.
+            # A value that occurs again is skipped, because it may contain itself.
             opened.add(id(value))
             items = value.items() if isinstance(value, dict) else enumerate(value)
             inner = [((*path, str(key)), each) for key, each in items]
@@ -285,37 +271,28 @@ def _stored(
     path: str,
     view: _View,
 ) -> StoredTensor:
-    shape = file.checked_shape(path, view.shape)
-    if view.dtype not in BYTES:
-        return StoredTensor(path=path, shape=shape, dtype=view.dtype, storage=None)
-    dtype = view.dtype
+    shape, strides, dtype = file.checked_shape(path, view.shape), view.strides, view.dtype
+    if dtype not in NUMPY:
+        return file.tensor(path, shape, dtype)
     member = members.get(f"{folder}data/{view.storage.key}")
     if member is None or member.offset is None:
         raise file.refused(f"the values of {quoted(path)} are not in this archive")
-    strides = tuple(view.strides)
-    size = math.prod(shape)
-    reach = 0
-    if size:
-        if min(strides, default=0) < 0:
-            raise file.refused(f"{quoted(path)} has the strides {quoted(strides)}")
-        reach = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    size, reach = math.prod(shape), reach_of(shape, strides)
+    if size and min(strides, default=0) < 0:
+        raise file.refused(f"{quoted(path)} has the strides {quoted(strides)}")
     if size > max(reach, _REPEATED):
         raise file.refused(f"{quoted(path)} repeats {reach:,} values {size:,} times in all")
-    if (view.offset + reach) * BYTES[dtype] > member.size:
+    itemsize = BYTES[dtype]
+    if (view.offset + reach) * itemsize > member.size:
         raise file.refused(f"{quoted(path)} is not within its storage")
-    offset = member.offset + view.offset * BYTES[dtype]
     # Strides of axes of one entry, or of no entries, mean nothing.
     plain = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     is_plain = all(n == 1 or a == b for n, a, b in zip(shape, strides, plain, strict=True))
+    offset, strided = member.offset + view.offset * itemsize, strides if size else None
     return file.tensor(
-        path,
-        shape,
-        dtype,
-        offset,
-        big_endian=is_big,
-        strides=None if is_plain or not size else strides,
+        path, shape, dtype, offset, big_endian=is_big, strides=None if is_plain else strided
     )
 
 
 _REPEATED = 1 << 24
-"""Maximum number of entries of a tensor that repeats values, as ``expand`` makes them."""
+"""Maximum number of entries of a tensor with repeated values, such as one of ``expand``."""

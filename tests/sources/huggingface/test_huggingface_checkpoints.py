@@ -387,7 +387,7 @@ def test_tensors_of_a_model_that_is_not_covered_are_judged_alone(
     found = subject(str(save(tmp_path, {**LLAMA, **changes}, drawn(LLAMA))))
     assert isinstance(found, Checkpoint)
     assert words in found.notes[-1]
-    assert found.notes[-1].endswith("the tensors are not held against config.json")
+    assert found.notes[-1].endswith("the tensors are not compared with config.json")
     done = run("check", tmp_path)
     assert (done.returncode, done.stdout) == (0, "Nothing found.\n")
 
