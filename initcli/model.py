@@ -55,6 +55,13 @@ class BuiltLayer(msgspec.Struct, frozen=True, kw_only=True):
         """The name of the layer's type."""
         return self.layer.type_name
 
+    def path_of(self, parameter: Parameter) -> Path:
+        """Where in the document the initializer of a parameter is written, or could be."""
+        if parameter.owner is None:
+            return self.path
+        argument = () if parameter.argument is None else (parameter.argument,)
+        return (*self.path, *parameter.owner.keys, *argument)
+
     @property
     def size(self) -> int:
         """The number of its weights."""
@@ -87,6 +94,11 @@ def with_parameters(layer: BuiltLayer, change: Callable[[Parameter], Parameter])
         parameters=tuple(map(change, layer.parameters)),
         layers=tuple(with_parameters(inner, change) for inner in layer.layers),
     )
+
+
+def with_notes(model: Model, notes: Iterable[str]) -> Model:
+    """The model with further notes."""
+    return msgspec.structs.replace(model, notes=(*model.notes, *notes))
 
 
 class HiddenSize(msgspec.Struct, frozen=True, kw_only=True):

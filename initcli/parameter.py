@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from initcli.initializers import Initializer
 from initcli.initializers.base import Fans
 from initcli.random.streams import Stream, parameter_stream, seeded_stream
 from initcli.stored import StoredTensor
-from initcli.types import BYTES, Size, TensorDtype, shape_text
+from initcli.types import BYTES, CODES, Size, TensorDtype, shape_text
 
 
 class Owner(NamedTuple):
@@ -34,15 +35,15 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     (``conv1d/kernel``). In a model, seed and dtype are the model's, unless ``keeps_dtype``.
 
     ``argument`` is the layer's argument that names the initializer; None if there is none.
-    ``contracts`` are the axes that a layer sums over for one entry of its output: the true fan-in.
-    ``produces`` are the axes that one entry of the input reaches: the true fan-out. They are None
-    if not known, and () without such an axis. ``divided`` are divisors of both fans, for groups and
-    strides.
+    ``contracts`` are the axes that the layer sums over for one entry of its output: the true
+    fan-in. ``produces`` are the axes that one entry of the input reaches: the true fan-out. None
+    means that the axes are not known, () that there are none. ``divided`` are divisors of both
+    fans, for groups and strides. ``recurs`` is whether the layer sums over its own previous output.
 
-    ``stored`` are its values in a file; None: they are sampled.
+    ``stored`` are the values in a file; None if they are sampled.
 
-    ``multiplier`` is a factor that the layer multiplies the values by, and ``adam_rate`` and
-    ``sgd_rate`` are factors of the learning rate, all from the parametrization of the model.
+    ``multiplier`` is the factor by which the layer multiplies the values. ``adam_rate`` and
+    ``sgd_rate`` are factors of the learning rate. The model's parametrization sets all three.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     contracts: tuple[int, ...] | None = None
     produces: tuple[int, ...] | None = None
     divided: tuple[int, int] = (1, 1)
+    recurs: bool = False
     stored: StoredTensor | None = None
     multiplier: float = 1.0
     adam_rate: float = 1.0
@@ -107,15 +109,35 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.shape) > 1 if self.contracts is None else bool(self.contracts)
 
     @property
+    def is_kernel(self) -> bool:
+        """Whether an argument fills these weights, with which the layer sums over its input.
+
+        If the layer does not declare the axes, whether the argument is ``kernel_initializer``.
+        """
+        if self.contracts is None:
+            return self.argument == "kernel_initializer"
+        return bool(self.contracts) and self.argument is not None and not self.recurs
+
+    @property
     def wired_fans(self) -> Fans | None:
-        """The true fans; None if unknown."""
-        if self.contracts is None or self.produces is None:
+        """The true fans; None if unknown, and for the codes of quantized weights."""
+        if self.contracts is None or self.produces is None or self.dtype in CODES:
             return None
         counts = (
-            max(round(math.prod(self.shape[axis] for axis in axes) / fewer), 1)
+            max(round(self.entries_on(axes) / fewer), 1)
             for axes, fewer in zip((self.contracts, self.produces), self.divided, strict=True)
         )
         return Fans(*counts)
+
+    @property
+    def fan_axes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The axes of inputs and of outputs; those of a window count as inputs alone."""
+        inputs = self.contracts or ()
+        return inputs, tuple(axis for axis in self.produces or () if axis not in inputs)
+
+    def entries_on(self, axes: Iterable[int]) -> int:
+        """The product of the sizes of axes."""
+        return math.prod(self.shape[axis] for axis in axes)
 
     @property
     def distribution(self) -> Distribution | None:

@@ -13,7 +13,7 @@ import msgspec
 from initcli.checks.remedies import with_variance, written
 from initcli.checks.scales import Scales, Solved
 from initcli.documents.edit import Change, merged
-from initcli.errors import Path, SignalError, TooLarge
+from initcli.errors import Path, SignalError, TooLarge, some
 from initcli.initializers import LecunNormal, Ones
 from initcli.model import BuiltLayer, Model, leaves, with_parameters
 from initcli.parameter import Parameter
@@ -108,10 +108,7 @@ class Evidence:
 
     def path(self, layer: BuiltLayer, parameter: Parameter | None = None) -> Path:
         """The path in the spec's data of a layer, or of a parameter's initializer."""
-        if parameter is None or parameter.owner is None:
-            return layer.path
-        argument = () if parameter.argument is None else (parameter.argument,)
-        return (*layer.path, *parameter.owner.keys, *argument)
+        return layer.path if parameter is None else layer.path_of(parameter)
 
     def change(self, layer: BuiltLayer, parameter: Parameter, value: Any) -> tuple[Change, ...]:
         """The change that sets a parameter's initializer; empty if no argument sets it."""
@@ -196,16 +193,21 @@ class Evidence:
     # The signal
 
     @cached_property
-    def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
-        """Zero kernels and scales that no gradient ever reaches."""
-        zeros = [
+    def _zero_weights(self) -> list[tuple[BuiltLayer, Parameter]]:
+        """Zero kernels and scales."""
+        return [
             (layer, each)
             for layer, each in self.parameters
             if is_zero(each) and (is_kernel(each) or is_scale(each))
         ]
-        if self.zeros is None:
-            return [(layer, each) for layer, each in zeros if layer is not self.layers[-1]]
-        return [(layer, each) for layer, each in zeros if each.path in self.zeros.stuck]
+
+    @cached_property
+    def dead_ends(self) -> list[tuple[BuiltLayer, Parameter]]:
+        """Zero kernels and scales that no gradient ever reaches."""
+        zeros, weights = self.zeros, self._zero_weights
+        if zeros is None:
+            return [(layer, each) for layer, each in weights if layer is not self.layers[-1]]
+        return [(layer, each) for layer, each in weights if each.path in zeros.stuck]
 
     @cached_property
     def late(self) -> list[tuple[BuiltLayer, Parameter]]:
@@ -214,10 +216,8 @@ class Evidence:
             return []
         return [
             (layer, each)
-            for layer, each in self.parameters
-            if is_zero(each)
-            and (is_kernel(each) or is_scale(each))
-            and not self.is_result(layer)
+            for layer, each in self._zero_weights
+            if not self.is_result(layer)
             and any(
                 self.graph.steps[index].outputs[0] in self.graph.hidden_trunk
                 for index in self.steps_of.get(layer.name, [])
@@ -283,13 +283,7 @@ class Evidence:
     def _passed(self) -> Model:
         """The model with zeros drawn, and frozen: nothing here reads the gradients of weights."""
         cuts = self.zeros is not None and self.zeros.cuts
-        paths = {
-            each.path
-            for layer, each in self.parameters
-            if is_zero(each)
-            and (is_kernel(each) or is_scale(each))
-            and (cuts or self.is_result(layer))
-        }
+        paths = {each.path for layer, each in self._zero_weights if cuts or self.is_result(layer)}
 
         def passed(parameter: Parameter) -> Parameter:
             initializer = parameter.initializer
@@ -321,7 +315,11 @@ class Evidence:
         """
         assert self.graph is not None
         names = dict.fromkeys(self.graph.steps[index].name for index in steps)
-        solved = [self.scales.solved[name] for name in names if name in self.scales.solved]
+        needed = self.scales.solved
+        unknown = [name for name in names if name in needed and needed[name] is None]
+        if unknown:
+            self.notes.append(f"the scale that the kernels of {some(unknown)} need is not known")
+        solved = [one for name in names if (one := needed.get(name)) is not None]
         groups: dict[Path, list[Solved]] = {}
         for one in solved:
             groups.setdefault(self.path(self.owners[one.layer], one.kernel), []).append(one)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.fans import Wiring, wiring
 from initcli.checks.remedies import with_variance
 from initcli.initializers import Scaled
 from initcli.initializers.base import Fans
@@ -20,30 +19,30 @@ _NEAR = 0.05
 
 
 class Miscounted(NamedTuple):
-    """The fans that an initializer counts, and those that the layer has.
+    """The fans that an initializer counts, and the true ones.
 
-    ``std`` is the standard deviation with the counted fans, ``wanted`` that with the real ones.
+    ``std`` is the standard deviation with the counted fans, ``wanted`` that with the true ones.
     """
 
     counted: Fans
-    wiring: Wiring
+    true: Fans
     std: float
     wanted: float
 
 
 def miscounted(parameter: Parameter) -> Miscounted | None:
     """The fans of a parameter, if miscounting changes its standard deviation."""
-    initializer, wired = parameter.initializer, wiring(parameter)
-    if wired is None or not isinstance(initializer, Scaled):
+    initializer, true = parameter.initializer, parameter.wired_fans
+    if true is None or not isinstance(initializer, Scaled):
         return None
-    axes = initializer.input_axes
-    if axes is not None and wired.counts_as(parameter.shape, axes):
+    axes, (inputs, _) = initializer.input_axes, parameter.fan_axes
+    if axes is not None and parameter.entries_on(axes) == parameter.entries_on(inputs):
         return None  # The user has named the summed axes.
     counted = initializer.fans(parameter.shape)
-    std, wanted = (initializer.distribution_of_fans(fans).std for fans in (counted, wired.fans))
+    std, wanted = (initializer.distribution_of_fans(fans).std for fans in (counted, true))
     if abs(math.log(std / wanted)) < _NEAR:
         return None
-    return Miscounted(counted, wired, std, wanted)
+    return Miscounted(counted, true, std, wanted)
 
 
 class MiscountedFans(Check):
@@ -70,10 +69,10 @@ class MiscountedFans(Check):
         fans: Miscounted,
         reason: str,
     ) -> Finding:
-        counted, real = fans.counted, fans.wiring.fans
+        counted, true = fans.counted, fans.true
         message = (
             f"fans are counted as {counted.fan_in:,} and {counted.fan_out:,}, but {reason}: they "
-            f"are {real.fan_in:,} and {real.fan_out:,}. The std is {fans.std:.3g} in place of "
+            f"are {true.fan_in:,} and {true.fan_out:,}. The std is {fans.std:.3g} in place of "
             f"{fans.wanted:.3g}"
         )
         if evidence.is_normalized(layer):

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from initcli.checks.fans import wiring
 from initcli.documents.edit import yaml_flow
 from initcli.initializers import (
     Initializer,
@@ -58,13 +57,13 @@ def with_variance(parameter: Parameter, variance: float) -> Any:
         rows = math.prod(shape[:-1])
         return {"type": "Orthogonal", "gain": _rounded(math.sqrt(variance * max(rows, shape[-1])))}
     uniform = _is_uniform(parameter)
-    wired = wiring(parameter)
     fan_in = compute_fans(shape).fan_in
     axes: dict[str, Any] = {}
-    if wired is not None and wired.inputs(shape) != fan_in:
-        fan_in = wired.inputs(shape)
+    inputs, outputs = parameter.fan_axes
+    if parameter.wired_fans is not None and parameter.entries_on(inputs) != fan_in:
+        fan_in = parameter.entries_on(inputs)
         if not _counts_axes(parameter):
-            axes = {"input_axes": list(wired.input_axes), "output_axes": list(wired.output_axes)}
+            axes = {"input_axes": list(inputs), "output_axes": list(outputs)}
     scale = variance * fan_in
     if not axes:
         for name, known in _NAMES:

@@ -9,15 +9,12 @@ import msgspec
 
 from initcli.activations import Activation, Linear
 from initcli.checks.critical import Critical, critical
-from initcli.checks.fans import wiring
-from initcli.layers import convolution, core, einsum
 from initcli.parameter import Parameter
 from initcli.signal.graph import Graph, mixes
 from initcli.signal.initial_fields import alike
 from initcli.signal.moments import Weight, distribution_moments
 from initcli.signal.program import Step
 from initcli.signal.theory import Theory
-from initcli.sources.variations import KERNELS
 
 _UNSTABLE = math.log(100)
 """Change of a signal at the best scale above which an activation is unstable, as a logarithm."""
@@ -25,6 +22,8 @@ _MAX_SCALE = 9.0
 """Largest scale at which layers are not yet near saturation."""
 _ALIKE = 0.1
 """Relative difference below which two variances count as equal."""
+_INEXACT = 0.01
+"""Relative error of a solved mean square above which the sums are not linear in the kernel."""
 _MAX_BIAS = 0.25
 """Maximum share of the bias in the mean square of the sums."""
 
@@ -53,8 +52,8 @@ class Solved(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def scale(self) -> float:
         """The variance times the layer's fan-in."""
-        wired = wiring(self.kernel)
-        return self.variance * (wired.fans.fan_in if wired else self.kernel.fans.fan_in)
+        fans = self.kernel.wired_fans or self.kernel.fans
+        return self.variance * fans.fan_in
 
     @property
     def is_so(self) -> bool:
@@ -77,14 +76,15 @@ class Scales:
         self.graph = graph
 
     @cached_property
-    def solved(self) -> dict[str, Solved]:
-        """The variance that each kernel needs, by the name of its layer.
+    def solved(self) -> dict[str, Solved | None]:
+        """The variance that the kernel of each layer needs, by the layer's name.
 
         Kernels before a normalization, of gates and of outputs of the model are left out because
-        their size does not matter; those of recurrent layers and attention because it is not known.
+        their size does not matter. None: not known, because the layer is recurrent, several of its
+        kernels share an argument, or theory does not cover it.
         """
         graph = self.graph
-        solved: dict[str, Solved] = {}
+        solved: dict[str, Solved | None] = {}
         owners: dict[str, Solved] = {}
 
         def moments(parameter: Parameter) -> Weight | None:
@@ -99,12 +99,12 @@ class Scales:
         for index, step in enumerate(graph.steps):
             if step.inputs == step.outputs:
                 continue
-            kernel = _main_kernel(step)
-            is_new = kernel is not None and step.name not in solved and self._matters(index)
-            if kernel is not None and is_new:
-                one = self._solve(theory, wanted, index, kernel)
+            if mixes(step) and step.name not in solved and self._matters(index):
+                kernel = _main_kernel(step)
+                one = None if kernel is None else self._solve(theory, wanted, index, kernel)
+                solved[step.name] = one
                 if one is not None:
-                    solved[step.name] = owners[kernel.path] = one
+                    owners[one.kernel.path] = one
                     if one.bias is not None:
                         owners[one.bias.path] = one
             theory.take(step)
@@ -185,17 +185,19 @@ class Scales:
             goal = end[0] * suits.scale * carried.mean_square
         bias = next((p for p in step.parameters if p.argument == "bias_initializer"), None)
         moments = Weight(0.0, 0.0) if bias is None else distribution_moments(bias)
-        unit = _mean_square_of_sums(theory, step, kernel)
-        if unit is None or moments is None:
+        unit = _mean_square_of_sums(theory, step, kernel, 1.0)
+        if unit is None or moments is None or not unit > moments.second:
             return None
-        rest = moments.mean**2 + moments.variance
-        if not unit > rest:
-            return None
+        rest = moments.second
         spoils = rest > _MAX_BIAS * goal
+        variance = (goal - (0.0 if spoils else rest)) / (unit - rest)
+        made = _mean_square_of_sums(theory, step, kernel, variance)
+        if made is None or abs(made / (variance * (unit - rest) + rest) - 1) > _INEXACT:
+            return None
         return Solved(
             layer=step.name,
             kernel=kernel,
-            variance=(goal - (0.0 if spoils else rest)) / (unit - rest),
+            variance=variance,
             activation=self._activation(index),
             critical=suits,
             bias=bias if spoils else None,
@@ -246,17 +248,23 @@ class Scales:
 
 
 def _main_kernel(step: Step) -> Parameter | None:
-    """The kernel that sets the scale of a step's sums."""
-    if not isinstance(step.layer, core.Dense | einsum.EinsumDense | convolution.Convolution):
+    """The last kernel of a step, if it sets the scale of the sums and its argument fills no other.
+
+    A layer that recurs takes its own sums again.
+    """
+    kernels = [each for each in step.parameters if each.is_kernel]
+    if not kernels or step.layer.acts_as() == "recurs":
         return None
-    kernels = [p for p in step.parameters if p.argument in KERNELS]
-    return kernels[-1] if kernels else None
+    alike = [each for each in kernels if each.argument == kernels[-1].argument]
+    return kernels[-1] if len(alike) == 1 else None
 
 
-def _mean_square_of_sums(theory: Theory, step: Step, kernel: Parameter) -> float | None:
-    """The mean square before a step's activation if the kernel has variance 1."""
+def _mean_square_of_sums(
+    theory: Theory, step: Step, kernel: Parameter, variance: float
+) -> float | None:
+    """The mean square before a step's activation if the kernel has that variance."""
     moments = theory.moments
-    theory.moments = lambda p: Weight(0.0, 1.0) if p.path == kernel.path else moments(p)
+    theory.moments = lambda p: Weight(0.0, variance) if p.path == kernel.path else moments(p)
     try:
         expected = theory.expected(step.without_activation)
     finally:

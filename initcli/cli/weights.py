@@ -213,4 +213,7 @@ def _unit_variance(model: Subject) -> Model:
     if isinstance(model, Checkpoint) or any(each.stored for each in model.parameters):
         message = "it scales sampled values, but these are stored"
         raise typer.BadParameter(message, param_hint="--lsuv")
-    return lsuv(model)
+    scaled = lsuv(model)
+    for note in scaled.notes[len(model.notes) :]:
+        say(note)
+    return scaled

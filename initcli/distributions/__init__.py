@@ -7,7 +7,7 @@ from initcli.distributions.continuous import (
     TruncatedNormal,
     Uniform,
 )
-from initcli.distributions.discrete import Constant, Empirical, Mixture, with_zeros
+from initcli.distributions.discrete import Constant, Empirical, Mixture, mixed, with_zeros
 from initcli.distributions.image import Image
 from initcli.distributions.multiple import times
 from initcli.random.standard_normal import Floats
@@ -23,6 +23,7 @@ __all__ = [
     "SphereCoordinate",
     "TruncatedNormal",
     "Uniform",
+    "mixed",
     "times",
     "with_zeros",
 ]

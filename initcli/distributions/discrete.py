@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -128,6 +129,19 @@ class Mixture(Distribution, frozen=True):
     @property
     def _weighted(self) -> list[tuple[float, Distribution]]:
         return list(zip(self.weights, self.parts, strict=True))
+
+
+def mixed(parts: Iterable[tuple[Distribution | None, float]]) -> Distribution | None:
+    """The distribution of a part chosen in proportion to its weight; None if one is unknown."""
+    weights: dict[Distribution, float] = {}
+    for part, weight in parts:
+        if part is None:
+            return None
+        weights[part] = weights.get(part, 0) + weight
+    if len(weights) == 1:
+        return next(iter(weights))
+    total = sum(weights.values())
+    return Mixture(tuple(weight / total for weight in weights.values()), tuple(weights))
 
 
 def with_zeros(distribution: Distribution, share: float) -> Distribution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -104,16 +103,13 @@ class Defaults:
 
 def fan_axes(kernel: Parameter) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """The axes that form the fans of a kernel; None if Keras's rule gives the same fans."""
-    inputs, outputs = kernel.contracts or (), kernel.produces or ()
-    fans = (math.prod(kernel.shape[axis] for axis in axes) for axes in (inputs, outputs))
-    if compute_fans(kernel.shape) == tuple(fans):
-        return None, None
-    return inputs, tuple(axis for axis in outputs if axis not in inputs)
+    fans = (kernel.entries_on(axes or ()) for axes in (kernel.contracts, kernel.produces))
+    return (None, None) if compute_fans(kernel.shape) == tuple(fans) else kernel.fan_axes
 
 
 def padded(layer: Layer, table: Initializer) -> Mapping[str, Initializer]:
     """The initializer of a table, with zeros in the row of the padding."""
-    return {"embeddings": layer.padded(table) if isinstance(layer, embedding.Embedding) else table}
+    return {"embeddings": layer.padded(table) if isinstance(layer, embedding.Table) else table}
 
 
 def two_convolutions(name: str) -> Note:

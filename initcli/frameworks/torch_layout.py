@@ -165,14 +165,10 @@ def torch_entries(layer: Layer, parameters: Parameters) -> list[Entry]:
     return entries
 
 
-def _made(
-    name: str, convert: Callable[..., Array], *sources: Parameter, shape: Size | None = None
-) -> Entry:
-    """An entry of the shape that ``convert`` gives, by default."""
-    if shape is None:
-        nothing = (np.broadcast_to(np.float32(0), each.shape) for each in sources)
-        shape = convert(*nothing).shape
-    return Entry(name, shape, sources, convert)
+def _made(name: str, convert: Callable[..., Array], *sources: Parameter) -> Entry:
+    """An entry of the shape that ``convert`` gives."""
+    nothing = (np.broadcast_to(np.float32(0), each.shape) for each in sources)
+    return Entry(name, convert(*nothing).shape, sources, convert)
 
 
 def _kept(name: str, parameter: Parameter) -> Entry:
@@ -186,26 +182,20 @@ def _if_any(parameters: Parameters, name: str, torch_name: str) -> Iterator[Entr
 
 def _linear(layer: Layer, parameters: Parameters) -> Iterator[Entry]:
     """Linear, Conv1d to Conv3d, and ConvTranspose1d to ConvTranspose3d."""
-    kernel = parameters["kernel"]
-    shape = torch_shapes(kernel.shape)[0]
-    yield _made("weight", kernel_to_torch, kernel, shape=shape)
+    yield _made("weight", kernel_to_torch, parameters["kernel"])
     yield from _if_any(parameters, "bias", "bias")
 
 
 def _depthwise(layer: Layer, parameters: Parameters) -> Iterator[Entry]:
     """Conv1d and Conv2d with a group for each channel."""
-    kernel = parameters["kernel"]
-    shape = torch_shapes(kernel.shape)[1]
-    yield _made("weight", depthwise_to_torch, kernel, shape=shape)
+    yield _made("weight", depthwise_to_torch, parameters["kernel"])
     yield from _if_any(parameters, "bias", "bias")
 
 
 def _separable(layer: Layer, parameters: Parameters) -> Iterator[Entry]:
     """Sequential of two convolutions, the first without a bias."""
-    depthwise, pointwise = parameters["depthwise_kernel"], parameters["pointwise_kernel"]
-    first, second = torch_shapes(depthwise.shape)[1], torch_shapes(pointwise.shape)[0]
-    yield _made("0.weight", depthwise_to_torch, depthwise, shape=first)
-    yield _made("1.weight", kernel_to_torch, pointwise, shape=second)
+    yield _made("0.weight", depthwise_to_torch, parameters["depthwise_kernel"])
+    yield _made("1.weight", kernel_to_torch, parameters["pointwise_kernel"])
     yield from _if_any(parameters, "bias", "1.bias")
 
 

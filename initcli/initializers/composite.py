@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from initcli import distributions
-from initcli.distributions import Distribution, Floats, Mixture, times, with_zeros
+from initcli.distributions import Distribution, Floats, Mixture, mixed, times, with_zeros
 from initcli.initializers.base import Fans, Initializer, Whole
 from initcli.initializers.constant import Ones
 from initcli.initializers.random import HeNormal
@@ -35,16 +35,8 @@ class Joined(Whole, frozen=True, kw_only=True):
         return self.parts[0].fans((*shape[:-1], self.sizes[0]))
 
     def distribution_for(self, shape: Size) -> Distribution | None:
-        weights: dict[Distribution, int] = {}
-        for part, size in zip(self.parts, self.sizes, strict=True):
-            distribution = part.distribution_for((*shape[:-1], size))
-            if distribution is None:
-                return None
-            weights[distribution] = weights.get(distribution, 0) + size
-        if len(weights) == 1:
-            return next(iter(weights))
-        total = sum(self.sizes)
-        return Mixture(tuple(size / total for size in weights.values()), tuple(weights))
+        parts = zip(self.parts, self.sizes, strict=True)
+        return mixed((part.distribution_for((*shape[:-1], size)), size) for part, size in parts)
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         slices = zip(self.parts, self.sizes, strict=True)
@@ -60,33 +52,17 @@ class Joined(Whole, frozen=True, kw_only=True):
         return self.parts[0].type_name
 
 
-class Rescaled(Initializer, frozen=True, kw_only=True):
-    """A multiple of the initializer in the spec; see ``parametrization``."""
-
-    registered = False
+class _Derived(Initializer, frozen=True, kw_only=True):
+    """The tensor of another initializer, changed; the other one is named in the spec."""
 
     declared: Initializer
-    times: float
 
     def fans(self, shape: Size) -> Fans:
         return self.declared.fans(shape)
 
-    def distribution_for(self, shape: Size) -> Distribution | None:
-        base = self.declared.distribution_for(shape)
-        return None if base is None else times(base, self.times)
-
-    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
-        self.declared.fill(out, start, shape, rng)
-        out *= out.dtype.type(self.times)
-
     @property
     def fills_whole(self) -> bool:
         return self.declared.fills_whole
-
-    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        filled = self.declared.tensor(shape, rng, dtype)
-        filled *= dtype.type(self.times)
-        return filled
 
     def scratch(self, shape: Size) -> int:
         return self.declared.scratch(shape)
@@ -94,21 +70,51 @@ class Rescaled(Initializer, frozen=True, kw_only=True):
     def copies(self, shape: Size) -> int:
         return self.declared.copies(shape)
 
-    def spectral_norm(self, shape: Size, rows: tuple[int, ...]) -> float | None:
-        norm = self.declared.spectral_norm(shape, rows)
-        return None if norm is None else self.times * norm
-
     @property
     def own_seed(self) -> int | None:
         return self.declared.own_seed
 
     @property
+    def type_name(self) -> str:
+        return self.declared.type_name
+
+
+class Multiple(_Derived, frozen=True, kw_only=True):
+    """A multiple of another initializer, by a factor that was found on data."""
+
+    registered = False
+
+    times: float
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        return None
+
+    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
+        self.declared.fill(out, start, shape, rng)
+        out *= out.dtype.type(self.times)
+
+    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
+        filled = self.declared.tensor(shape, rng, dtype)
+        filled *= dtype.type(self.times)
+        return filled
+
+    @property
     def arguments(self) -> dict[str, Any]:
         return {**self.declared.arguments, "times": self.times}
 
-    @property
-    def type_name(self) -> str:
-        return self.declared.type_name
+
+class Rescaled(Multiple, frozen=True, kw_only=True):
+    """A multiple of another initializer by a given factor; see ``parametrization``."""
+
+    registered = False
+
+    def distribution_for(self, shape: Size) -> Distribution | None:
+        base = self.declared.distribution_for(shape)
+        return None if base is None else times(base, self.times)
+
+    def spectral_norm(self, shape: Size, rows: tuple[int, ...]) -> float | None:
+        norm = self.declared.spectral_norm(shape, rows)
+        return None if norm is None else self.times * norm
 
 
 def unit_forget_bias(initializer: Initializer, units: int, before: int = 1) -> Joined:
@@ -133,51 +139,6 @@ def per_gate(initializer: Initializer, gates: int, units: int) -> Joined:
         remark="per_gate",
         seed=initializer.own_seed,
     )
-
-
-class Multiple(Initializer, frozen=True, kw_only=True):
-    """The draw of another initializer, times a ``factor`` that was found on data."""
-
-    registered = False
-
-    initializer: Initializer
-    factor: float
-
-    def fans(self, shape: Size) -> Fans:
-        return self.initializer.fans(shape)
-
-    def distribution_for(self, shape: Size) -> None:
-        return None
-
-    def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
-        self.initializer.fill(out, start, shape, rng)
-        out *= out.dtype.type(self.factor)
-
-    @property
-    def fills_whole(self) -> bool:
-        return self.initializer.fills_whole
-
-    def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        found: Floats = self.initializer.tensor(shape, rng, dtype) * dtype.type(self.factor)
-        return found
-
-    def scratch(self, shape: Size) -> int:
-        return self.initializer.scratch(shape)
-
-    def copies(self, shape: Size) -> int:
-        return self.initializer.copies(shape)
-
-    @property
-    def own_seed(self) -> int | None:
-        return self.initializer.own_seed
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {**self.initializer.arguments, "times": self.factor}
-
-    @property
-    def type_name(self) -> str:
-        return self.initializer.type_name
 
 
 class ICNR(Whole, frozen=True, kw_only=True):
@@ -270,7 +231,7 @@ class Chrono(Whole, frozen=True, kw_only=True):
         return np.concatenate([-forget, forget, np.zeros(shape[0] // 2, dtype)])
 
 
-class ZeroRow(Initializer, frozen=True, kw_only=True):
+class ZeroRow(_Derived, frozen=True, kw_only=True):
     """A table filled by another initializer, with one row of zeros.
 
     ``torch.nn.Embedding`` has such a row for ``padding_idx``.
@@ -278,44 +239,25 @@ class ZeroRow(Initializer, frozen=True, kw_only=True):
 
     registered = False
 
-    filled: Initializer
     row: int
 
-    def fans(self, shape: Size) -> Fans:
-        return self.filled.fans(shape)
-
     def distribution_for(self, shape: Size) -> Distribution | None:
-        distribution = self.filled.distribution_for(shape)
+        distribution = self.declared.distribution_for(shape)
         return None if distribution is None else with_zeros(distribution, 1 / shape[0])
 
     def fill(self, out: Floats, start: int, shape: Size, rng: np.random.Generator) -> None:
-        self.filled.fill(out, start, shape, rng)
+        self.declared.fill(out, start, shape, rng)
         first = self.row * shape[1] - start
         out[max(first, 0) : max(first + shape[1], 0)] = 0
 
-    @property
-    def fills_whole(self) -> bool:
-        return self.filled.fills_whole
-
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
-        table = self.filled.tensor(shape, rng, dtype)
+        table = self.declared.tensor(shape, rng, dtype)
         table[self.row] = 0
         return table
 
-    def scratch(self, shape: Size) -> int:
-        return self.filled.scratch(shape)
-
-    @property
-    def own_seed(self) -> int | None:
-        return self.filled.own_seed
-
     @property
     def arguments(self) -> dict[str, Any]:
-        return {**self.filled.arguments, "padding_idx": self.row}
-
-    @property
-    def type_name(self) -> str:
-        return self.filled.type_name
+        return {**self.declared.arguments, "padding_idx": self.row}
 
 
 class NormOf(Whole, frozen=True, kw_only=True):

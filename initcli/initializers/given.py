@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from initcli.distributions import Distribution, Empirical, Floats, Image, Mixture
+from initcli.distributions import Distribution, Empirical, Floats, Image, mixed
 from initcli.distributions.image import Postfix, written
 from initcli.initializers.base import Fans, Initializer, Undrawn, Whole
 from initcli.initializers.random import Sparse
@@ -148,24 +147,17 @@ class Parts(Whole, frozen=True, kw_only=True):
     @property
     def visible(self) -> tuple[Box, ...]:
         """The boxes that later ones do not cover completely."""
-        shares = self._shares(self.boxes[0].shape)
-        return tuple(box for box, share in zip(self.boxes, shares, strict=True) if share)
+        kept = self._kept(self.boxes[0].shape)
+        return tuple(box for box, entries in zip(self.boxes, kept, strict=True) if entries)
 
     def distribution_for(self, shape: Size) -> Distribution | None:
-        weights: dict[Distribution, float] = {}
-        for box, share in zip(self.boxes, self._shares(shape), strict=True):
-            if not share:
-                continue
-            distribution = box.initializer.distribution_for(box.shape)
-            if distribution is None:
-                return None
-            weights[distribution] = weights.get(distribution, 0) + share
-        if len(weights) == 1:
-            return next(iter(weights))
-        return Mixture(tuple(weights.values()), tuple(weights))
+        parts = zip(self.boxes, self._kept(shape), strict=True)
+        return mixed(
+            (box.initializer.distribution_for(box.shape), kept) for box, kept in parts if kept
+        )
 
-    def _shares(self, shape: Size) -> list[float]:
-        """The share of the entries that each box keeps, counted in cells between all borders."""
+    def _kept(self, shape: Size) -> list[float]:
+        """The number of entries that each box keeps, counted in cells between all borders."""
         borders = [
             sorted(
                 {
@@ -186,8 +178,7 @@ class Parts(Whole, frozen=True, kw_only=True):
         sizes: Floats = np.ones(1)
         for each in borders:
             sizes = np.multiply.outer(sizes, np.diff(each))
-        counts = np.bincount(last.ravel(), sizes.ravel(), len(self.boxes))
-        return list((counts / max(math.prod(shape), 1)).tolist())
+        return list(np.bincount(last.ravel(), sizes.ravel(), len(self.boxes)).tolist())
 
     def tensor(self, shape: Size, rng: np.random.Generator, dtype: np.dtype[Any]) -> Floats:
         filled = np.empty(shape, dtype)

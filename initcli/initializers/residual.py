@@ -46,7 +46,7 @@ class DeepNorm(Scaled, frozen=True, kw_only=True):
         if self.stack is None and n and m:
             raise ArgumentError(
                 "stack",
-                "DeepNorm needs to know which of encoder and decoder the kernel is in",
+                "DeepNorm needs to know whether the kernel is in the encoder or in the decoder",
                 "add `stack: encoder` or `stack: decoder`",
             )
         if self.stack is not None and {"encoder": n, "decoder": m}[self.stack] is None:

@@ -76,8 +76,6 @@ class _Kaiming(_OfTorch, frozen=True, kw_only=True):
 class _Plain(Seeded, frozen=True, kw_only=True):
     """An initializer whose distribution does not depend on the shape."""
 
-    registered = False
-
     @classmethod
     def registered_names(cls) -> Iterable[str]:
         return (f"{snake_case(cls.__name__.removeprefix('Torch'))}_",)
@@ -90,8 +88,6 @@ class _Plain(Seeded, frozen=True, kw_only=True):
 class TorchNormal(_Plain, frozen=True, kw_only=True):
     """N(mean, std²), as ``torch.nn.init.normal_``."""
 
-    registered = True
-
     mean: Annotated[float, doc("Mean.")] = 0.0
     std: Annotated[NonNegativeFloat, doc("Standard deviation.")] = 1.0
 
@@ -101,8 +97,6 @@ class TorchNormal(_Plain, frozen=True, kw_only=True):
 
 class TorchUniform(_Plain, frozen=True, kw_only=True):
     """U(a, b), as ``torch.nn.init.uniform_``."""
-
-    registered = True
 
     a: Annotated[float, doc("Lower bound.")] = 0.0
     b: Annotated[float, doc("Upper bound, at least `a`.")] = 1.0
@@ -121,8 +115,6 @@ class TorchTruncNormal(_Plain, frozen=True, kw_only=True):
 
     The bounds are values, not standard deviations: small standard deviations never reach them.
     """
-
-    registered = True
 
     mean: Annotated[float, doc("Mean before truncation.")] = 0.0
     std: Annotated[NonNegativeFloat, doc("Standard deviation before truncation.")] = 1.0
@@ -149,8 +141,6 @@ class TorchTruncNormal(_Plain, frozen=True, kw_only=True):
 
 class TorchConstant(_Plain, frozen=True, kw_only=True):
     """Always ``val``, as ``torch.nn.init.constant_``."""
-
-    registered = True
 
     val: Annotated[float, doc("The value.")]
 

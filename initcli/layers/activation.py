@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from initcli.activations import Activation as ActivationFunction
 from initcli.activations import Elu, LeakyRelu, Relu, Threshold
 from initcli.initializers import Initializer, Zeros
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, known_size, several
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
 from initcli.types import (
@@ -26,6 +26,7 @@ from initcli.types import (
 class Activation(Layer, frozen=True, kw_only=True):
     """Applies an activation."""
 
+    is_positionwise = True
     supports_masking = True
 
     activation: Annotated[
@@ -39,6 +40,7 @@ class Activation(Layer, frozen=True, kw_only=True):
 class _Applying(Layer, frozen=True, kw_only=True):
     """Applies the activation that its arguments describe."""
 
+    is_positionwise = True
     supports_masking = True
 
     @property
@@ -90,8 +92,7 @@ class PReLU(Layer, frozen=True, kw_only=True):
     ] = None
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        given = self.shared_axes
-        shared = (given,) if isinstance(given, int) else given or ()
+        shared = several(self.shared_axes)
         if any(axis >= len(shape) for axis in shared):
             raise ArgumentError(
                 "shared_axes",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from initcli.initializers import Constant, Initializer, Ones
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, known_size, several
 from initcli.layers.flow import Flow
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
@@ -67,7 +67,7 @@ class Scale(Layer, frozen=True, kw_only=True):
 
     def parameters(self, shape: Shape) -> Iterator[Parameter]:
         sizes = tuple(self._sizes(shape).values())
-        yield self.weight("scale", sizes, "initializer")
+        yield self.weight("scale", sizes, "initializer", contracts=())
 
     def call(self, flow: Flow, x: Array) -> Array:
         sizes = self._sizes(x.shape)
@@ -76,7 +76,7 @@ class Scale(Layer, frozen=True, kw_only=True):
 
     def _sizes(self, shape: Shape) -> dict[int, int]:
         """The sizes of the axes that have a scale for each index."""
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
+        axes = several(self.axis)
         if 0 in axes or -len(shape) in axes:
             message = "`axis` names the batch, which has no weights"
             raise ArgumentError("axis", message, "axes count from 1, or backward from -1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 from initcli.layers.base import Layer
@@ -41,33 +42,22 @@ class Attending(Layer, frozen=True, kw_only=True):
 
     dropout: Annotated[Fraction, doc("Share of the attention scores set to 0 in training.")] = 0.0
 
-    def scoring(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        use_causal_mask: bool = False,
-    ) -> Scoring:
-        """The queries and keys of a call."""
+    def scoring(self, flow: Flow, query: Array, key: Array, causal: bool) -> Scoring:
+        """The queries and keys of a call; ``causal`` hides later keys."""
         raise NotImplementedError
 
     def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
         """The scores of queries (…, queries, d) and keys: (…, queries, keys)."""
         raise NotImplementedError
 
+    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
+        # Multi-query attention keeps its single key-value head at any width.
+        kept = ("num_key_value_heads",) if getattr(self, "num_key_value_heads", 0) == 1 else ()
+        return (path for path in super().widths(*inputs) if path != kept)
+
     def score_count(self, query: Size, key: Size) -> int:
         """Number of scores of one example, for shapes of query and key with the batch."""
         return math.prod(query[1:-1]) * key[-2]
-
-    def require_positions(self, *shapes: Shape) -> None:
-        """Raise ShapeError unless every input has axes for the batch, positions and features."""
-        for shape in shapes:
-            if len(shape) < 3:
-                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
-                needs = "needs positions and features besides the batch"
-                raise self.misfit(needs, shape, remedy=remedy)
 
 
 def masks_of(flow: Flow) -> tuple[Mask, Mask]:

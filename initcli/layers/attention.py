@@ -14,14 +14,13 @@ from initcli.activations import Softmax
 from initcli.initializers import GlorotUniform, Initializer, Zeros
 from initcli.layers.arguments import Quantization, Seed
 from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, sight
-from initcli.layers.base import Work, known_size
+from initcli.layers.base import Work, known_size, require_divisor, several
 from initcli.layers.einsum import Counted, Projection, projected_kernel, stored_projection
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.quantization import require_floats, scheme_of
 from initcli.layers.regularization import dropped
 from initcli.parameter import Parameter
 from initcli.types import (
-    ArgumentError,
     Array,
     NotComputable,
     PositiveInt,
@@ -111,15 +110,15 @@ class _Projecting(Attending, frozen=True, kw_only=True):
 
     def attendable(
         self, query: Shape, value: Shape | None, key: Shape | None
-    ) -> tuple[Shape, Shape]:
-        """Value and key, by default the query and the value.
+    ) -> tuple[Shape, Shape, Shape]:
+        """Value and key, by default the query and the value, and the shape of the scores.
 
         Raises:
             ShapeError: their positions do not match.
         """
         value = query if value is None else value
         key = value if key is None else key
-        self.require_positions(query, value, key)
+        self.require_sequence(query, value, key)
         for shape in (query, value, key):
             known_size(self, shape, -1)
         if value[1:-1] != key[1:-1]:
@@ -128,7 +127,20 @@ class _Projecting(Attending, frozen=True, kw_only=True):
                 "differ in their positions",
                 "give both the same number of positions",
             )
-        return value, key
+        return value, key, (query[0], self.heads.queries, query[1], key[1])
+
+    def output_shape(
+        self,
+        query: Shape,
+        value: Shape | None = None,
+        key: Shape | None = None,
+        *,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Shape | list[Shape]:
+        *_, scores = self.attendable(query, value, key)
+        output = (*query[:-1], *self.output_sizes(query))
+        return [output, scores] if return_attention_scores else output
 
     def projected(self, flow: Flow, name: str, x: Array, into: int = 1) -> Array:
         """x · kernel + bias, over the last ``into`` axes of x."""
@@ -185,7 +197,7 @@ class _Projecting(Attending, frozen=True, kw_only=True):
     def parameters(
         self, query: Shape, value: Shape | None = None, key: Shape | None = None
     ) -> Iterator[Parameter]:
-        value, key = self.attendable(query, value, key)
+        value, key, _ = self.attendable(query, value, key)
         heads, rank = self.heads, len(query) - 1
         of_query, of_key, of_value = ((known_size(self, x, -1),) for x in (query, key, value))
         mixed = (heads.queries, heads.value_dim)
@@ -228,9 +240,7 @@ class _Projecting(Attending, frozen=True, kw_only=True):
         key = value if key is None else key
         rank = len(query.shape)
         axes, order = self._order(rank)
-        queries, keys, seen, is_masked = self.scoring(
-            flow, query, value, key, use_causal_mask=use_causal_mask
-        )
+        queries, keys, seen, is_masked = self.scoring(flow, query, key, use_causal_mask)
         values = self._in_heads(flow, "value", value)
         positions = tuple(query.shape[axis] for axis in axes)
         sizes = (*queries.shape[:-2], *positions, *(key.shape[axis] for axis in axes))
@@ -256,16 +266,7 @@ class _Projecting(Attending, frozen=True, kw_only=True):
         output = self.projected(flow, "attention_output", mixed, 2)
         return [output, xp.reshape(shares, sizes)] if return_attention_scores else output
 
-    def scoring(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        use_causal_mask: bool = False,
-    ) -> Scoring:
-        key = (query if value is None else value) if key is None else key
+    def scoring(self, flow: Flow, query: Array, key: Array, causal: bool) -> Scoring:
         queries, keys = (self._in_heads(flow, *each) for each in (("query", query), ("key", key)))
         axes, _ = self._order(len(query.shape))
         positions = (*(query.shape[axis] for axis in axes), *(key.shape[axis] for axis in axes))
@@ -275,7 +276,7 @@ class _Projecting(Attending, frozen=True, kw_only=True):
         if kept is not None:
             kept = flow.xp.reshape(kept, (*queries.shape[:-1], keys.shape[-2]))
         counts = queries.shape[-2], keys.shape[-2]
-        in_sight = sight(flow.xp, *counts, use_causal_mask, self.sliding_window)
+        in_sight = sight(flow.xp, *counts, causal, self.sliding_window)
         return Scoring(queries, keys, both(flow.xp, in_sight, kept), kept is not None)
 
     def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
@@ -334,36 +335,24 @@ class MultiHeadAttention(_Projecting, frozen=True, kw_only=True):
         doc("Axes to attend over; all between the batch and the features if absent."),
     ] = None
 
-    def output_shape(
-        self,
-        query: Shape,
-        value: Shape | None = None,
-        key: Shape | None = None,
-        *,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Shape | list[Shape]:
-        self.attendable(query, value, key)
-        output = (*query[:-1], *self.output_sizes(query))
+    def attendable(
+        self, query: Shape, value: Shape | None, key: Shape | None
+    ) -> tuple[Shape, Shape, Shape]:
         # In self-attention Keras also uses the query's length as that of the key.
-        scores = (query[0], self.num_heads, query[1], query[1])
-        return [output, scores] if return_attention_scores else output
+        value, key, _ = super().attendable(query, value, key)
+        return value, key, (query[0], self.num_heads, query[1], query[1])
 
     @property
     def heads(self) -> Heads:
         return Heads(self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim)
 
     def output_sizes(self, query: Shape) -> Size:
-        given = self.output_shape_
-        if given is None or given == ():
-            return super().output_sizes(query)
-        return (given,) if isinstance(given, int) else given
+        return several(self.output_shape_) or super().output_sizes(query)
 
     def positions(self, rank: int) -> list[int]:
-        given = self.attention_axes
-        if given is None:
+        if self.attention_axes is None:
             return super().positions(rank)
-        return [each % rank for each in ((given,) if isinstance(given, int) else given)]
+        return [each % rank for each in several(self.attention_axes)]
 
 
 class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
@@ -388,28 +377,13 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
     ]
 
     def __post_init__(self) -> None:
-        if self.num_query_heads % self.num_key_value_heads:
-            raise ArgumentError(
-                "num_key_value_heads",
-                f"`num_key_value_heads` ({self.num_key_value_heads}) must divide "
-                f"`num_query_heads` ({self.num_query_heads})",
-            )
+        heads = self.num_query_heads
+        require_divisor("num_key_value_heads", self.num_key_value_heads, "num_query_heads", heads)
 
-    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
-        # Multi-query attention keeps its single key-value head at any width.
-        kept = ("num_key_value_heads",) if self.num_key_value_heads == 1 else ()
-        return (path for path in super().widths(*inputs) if path != kept)
-
-    def output_shape(
-        self,
-        query: Shape,
-        value: Shape | None = None,
-        key: Shape | None = None,
-        *,
-        return_attention_scores: bool = False,
-        use_causal_mask: bool = False,
-    ) -> Shape | list[Shape]:
-        value, key = self.attendable(query, value, key)
+    def attendable(
+        self, query: Shape, value: Shape | None, key: Shape | None
+    ) -> tuple[Shape, Shape, Shape]:
+        value, key, scores = super().attendable(query, value, key)
         if not len(query) == len(value) == len(key) == 3:
             raise ShapeError(
                 "GroupedQueryAttention needs inputs of 2 axes besides the batch (positions, "
@@ -420,8 +394,7 @@ class GroupedQueryAttention(_Projecting, frozen=True, kw_only=True):
                 f"GroupedQueryAttention's query {shape_text(query)} and value {shape_text(value)} "
                 "differ in their features"
             )
-        scores = (query[0], self.num_query_heads, query[1], key[1])
-        return [query, scores] if return_attention_scores else query
+        return value, key, scores
 
     @property
     def heads(self) -> Heads:

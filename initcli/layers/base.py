@@ -87,6 +87,11 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
     """Arguments of a single framework, with the name of the framework."""
     merges: ClassVar[bool] = False
     """Whether the layer needs several inputs to make sense."""
+    is_positionwise: ClassVar[bool] = False
+    """Whether each position of a sequence is treated like the others, and apart from them.
+
+    Only statistics of a batch may be over all positions.
+    """
     supports_masking: ClassVar[bool] = False
     """Whether the output may carry a mask; masks end at other layers."""
     ends_masks: ClassVar[bool] = False
@@ -272,6 +277,14 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=Tru
             needs = f"needs an input of {rank - 1} axes besides the batch {axes}"
             raise self.misfit(needs, shape)
 
+    def require_sequence(self, *shapes: Shape) -> None:
+        """Raise ShapeError unless every input has axes for the batch, positions and features."""
+        for shape in shapes:
+            if len(shape) < 3:
+                remedy = "such as (None, 10, 64): 10 positions with 64 features each"
+                needs = "needs positions and features besides the batch"
+                raise self.misfit(needs, shape, remedy=remedy)
+
     def misfit(self, needs: str, *shapes: Shape, remedy: str = "") -> ShapeError:
         """The error for inputs whose shapes do not fit; ``needs`` describes the needed ones."""
         given = " and ".join(map(shape_text, shapes))
@@ -383,14 +396,30 @@ def sublayer_names(layers: Iterable[Layer]) -> list[str]:
     return names
 
 
-def known_size(layer: Layer, shape: Shape, axis: int) -> int:
-    """The size of an axis, which must be known."""
+def several(value: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """One number, several numbers or none, as a tuple."""
+    return (value,) if isinstance(value, int) else value or ()
+
+
+def require_divisor(argument: str, value: int, other: str, size: int) -> None:
+    """Raise ArgumentError unless an argument divides another one."""
+    if size % value:
+        raise ArgumentError(argument, f"`{argument}` ({value}) must divide `{other}` ({size})")
+
+
+def require_axis(layer: Layer, shape: Shape, axis: int) -> None:
+    """Raise ShapeError unless the shape has that axis."""
     if not -len(shape) <= axis < len(shape):
         raise ShapeError(
             f"{type(layer).__name__} works on axis {axis}, and the last axis of its input "
             f"{shape_text(shape)} is {len(shape) - 1}",
             "axes count from 0, the batch, or backward from -1",
         )
+
+
+def known_size(layer: Layer, shape: Shape, axis: int) -> int:
+    """The size of an axis, which must be known."""
+    require_axis(layer, shape, axis)
     size = shape[axis]
     if size is None:
         raise ShapeError(

@@ -71,7 +71,8 @@ class Gated(Layer, frozen=True, kw_only=True):
             made: Initializer = getattr(self, argument)
             if self.gates_apart and self.gates > 1:
                 made = per_gate(made, self.gates, self.units)
-            yield self.weight(path, (size, width), argument, made, contracts=(0,), produces=(1,))
+            axes: Any = {"contracts": (0,), "produces": (1,), "recurs": path != "kernel"}
+            yield self.weight(path, (size, width), argument, made, **axes)
         if self.use_bias:
             yield self.weight("bias", self.bias_shape, "bias_initializer", self.bias_filler)
 

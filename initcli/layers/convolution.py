@@ -21,7 +21,7 @@ from initcli.layers.arguments import (
     Padding,
     UseBias,
 )
-from initcli.layers.base import Work
+from initcli.layers.base import Work, require_divisor
 from initcli.layers.core import adapted, lora
 from initcli.layers.flow import Flow
 from initcli.layers.spatial import (
@@ -323,7 +323,6 @@ Conv1DTranspose, Conv2DTranspose, Conv3DTranspose = ranked(
 
 def _require_groups(groups: int, filters: int, channels: int = 0) -> None:
     """Raise unless the groups divide the output channels and the input channels."""
-    if filters % groups:
-        raise ArgumentError("groups", f"`groups` ({groups}) must divide `filters` ({filters})")
+    require_divisor("groups", groups, "filters", filters)
     if channels % groups:
         raise ShapeError(f"`groups` ({groups}) must divide the {channels} input channels")

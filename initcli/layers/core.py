@@ -130,6 +130,7 @@ class Dense(Adapted, frozen=True, kw_only=True):
     the kernel is frozen, and lora_kernel_a (d, r) and lora_kernel_b (r, units) are trained.
     """
 
+    is_positionwise = True
     supports_masking = True
 
     units: Units

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
 import numpy
 
 from initcli.initializers import GlorotUniform, Initializer, RandomUniform, ZeroRow, Zeros
@@ -45,9 +44,14 @@ class Table(Adapted, frozen=True, kw_only=True):
             "embeddings",
             (self.input_dim, self.output_dim),
             "embeddings_initializer",
+            self.padded(self.embeddings_initializer),
             trainable=self.lora_rank is None,
         )
         return stored_table(self.scheme, table)
+
+    def padded(self, initializer: Initializer) -> Initializer:
+        """The initializer of the table, with zeros in the row of the padding, if there is one."""
+        return initializer
 
     def factors(self) -> Iterator[Parameter]:
         """The low-rank factors."""
@@ -83,17 +87,10 @@ class Embedding(Table, frozen=True, kw_only=True):
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape, self.output_dim)
 
-    def parameters(self, shape: Shape) -> Iterator[Parameter]:
-        for parameter in Table.parameters(self, shape):
-            filled = self.padded(parameter.initializer)
-            is_table = parameter.path == "embeddings"
-            yield msgspec.structs.replace(parameter, initializer=filled) if is_table else parameter
-
     def padded(self, initializer: Initializer) -> Initializer:
-        """The initializer of the table, with zeros in the row of the padding."""
         if self.padding_idx is None:
             return initializer
-        return ZeroRow(filled=initializer, row=self._padding)
+        return ZeroRow(declared=initializer, row=self._padding)
 
     def call(self, flow: Flow, x: Array) -> Array:
         xp, table = flow.xp, self.adapted(flow, "embeddings")
@@ -171,10 +168,7 @@ class PositionEmbedding(Layer, frozen=True, kw_only=True):
     initializer: Annotated[Initializer, doc("Fills the position vectors.")] = GlorotUniform()
 
     def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) < 3:
-            needs = "needs positions and features besides the batch"
-            remedy = "such as (None, 10, 64): 10 positions with 64 features each"
-            raise self.misfit(needs, shape, remedy=remedy)
+        self.require_sequence(shape)
         known_size(self, shape, -1)
         if shape[-2] is not None and shape[-2] > self.sequence_length:
             raise ShapeError(

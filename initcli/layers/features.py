@@ -10,7 +10,7 @@ import numpy
 
 from initcli.errors import quoted
 from initcli.initializers import Ones, Zeros
-from initcli.layers.base import Layer, known_size, output_shapes
+from initcli.layers.base import Layer, known_size, output_shapes, several
 from initcli.layers.flow import Flow
 from initcli.layers.preprocessing import Preprocessing
 from initcli.parameter import Parameter
@@ -104,8 +104,7 @@ class Normalization(Layer, frozen=True, kw_only=True):
 
     @property
     def _axes(self) -> tuple[int, ...]:
-        given = () if self.axis is None else self.axis
-        return (given,) if isinstance(given, int) else given
+        return several(self.axis)
 
     def _sizes(self, shape: Shape) -> tuple[int, ...]:
         sizes = {axis % max(len(shape), 1): known_size(self, shape, axis) for axis in self._axes}

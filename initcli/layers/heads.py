@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from initcli.activations import Softmax
 from initcli.layers.attending import SCORES, SOFTMAX, Attending, Scoring, both, masks_of, sight
-from initcli.layers.base import Work
+from initcli.layers.base import Work, require_divisor
 from initcli.layers.flow import Flow, Mask
 from initcli.layers.regularization import dropped
 from initcli.types import (
-    ArgumentError,
     Array,
     PositiveFloat,
     PositiveInt,
@@ -44,21 +43,12 @@ class DotProductAttention(Attending, frozen=True, kw_only=True):
     scale: Annotated[PositiveFloat | None, doc("Factor on the scores; 1 / √d if absent.")] = None
 
     def __post_init__(self) -> None:
-        if self.num_heads % self.shared:
-            raise ArgumentError(
-                "num_key_value_heads",
-                f"`num_key_value_heads` ({self.shared}) must divide `num_heads` ({self.num_heads})",
-            )
+        require_divisor("num_key_value_heads", self.shared, "num_heads", self.num_heads)
 
     @property
     def shared(self) -> int:
         """The number of heads of key and value."""
         return self.num_key_value_heads or self.num_heads
-
-    def widths(self, *inputs: Shape) -> Iterator[tuple[str | int, ...]]:
-        # One head for all queries is a choice that a wider model keeps.
-        kept = ("num_key_value_heads",) if self.shared == 1 else ()
-        return (path for path in super().widths(*inputs) if path != kept)
 
     def output_shape(
         self, query: Shape, value: Shape, key: Shape, *, use_causal_mask: bool = False
@@ -89,20 +79,12 @@ class DotProductAttention(Attending, frozen=True, kw_only=True):
     def score_count(self, query: Size, key: Size) -> int:
         return self.num_heads * query[1] * key[1]
 
-    def scoring(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        use_causal_mask: bool = False,
-    ) -> Scoring:
-        xp, keys = flow.xp, query if key is None else key
+    def scoring(self, flow: Flow, query: Array, key: Array, causal: bool) -> Scoring:
+        xp = flow.xp
         of_value = masks_of(flow)[1]
         kept = None if of_value is None else of_value[:, None, None, :]
-        seen = sight(xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
-        in_heads = self._in_heads(xp, query, self.num_heads), self._in_heads(xp, keys, self.shared)
+        seen = sight(xp, query.shape[-2], key.shape[-2], causal, None)
+        in_heads = self._in_heads(xp, query, self.num_heads), self._in_heads(xp, key, self.shared)
         return Scoring(*in_heads, both(xp, seen, kept), kept is not None)
 
     def scores(self, flow: Flow, queries: Array, keys: Array) -> Array:
@@ -119,9 +101,7 @@ class DotProductAttention(Attending, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Array:
         xp = flow.xp
-        queries, keys, seen, _ = self.scoring(
-            flow, query, value, key, use_causal_mask=use_causal_mask
-        )
+        queries, keys, seen, _ = self.scoring(flow, query, key, use_causal_mask)
         values = self._in_heads(xp, value, self.shared)
         if self.dropout == 0:
             if self.scale is not None:

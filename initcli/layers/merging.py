@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Annotated, Any, ClassVar
 
 from initcli.errors import listed, quoted
-from initcli.layers.base import Layer
+from initcli.layers.base import Layer, require_axis
 from initcli.layers.flow import Flow, Mask
 from initcli.types import ArgumentError, Array, Shape, ShapeError, doc, shape_text
 
@@ -171,13 +171,8 @@ class Concatenate(Layer, frozen=True, kw_only=True):
     axis: Annotated[int, doc("Axis along which the inputs are joined; -1 is the last.")] = -1
 
     def output_shape(self, shape: Shape, *others: Shape) -> Shape:
+        require_axis(self, shape, self.axis)
         rank = len(shape)
-        if not -rank <= self.axis < rank:
-            raise ShapeError(
-                f"Concatenate joins along axis {self.axis}, and the last axis of its input "
-                f"{shape_text(shape)} is {rank - 1}",
-                "axes count from 0, the batch, or backward from -1",
-            )
         along = self.axis % rank
         found = list(shape)
         for other in others:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from initcli.initializers import Constant, Initializer, Ones, Zeros
 from initcli.layers.arguments import Axes, Epsilon
-from initcli.layers.base import Layer, known_size
+from initcli.layers.base import Layer, known_size, several
 from initcli.layers.flow import Flow
 from initcli.parameter import Parameter
 from initcli.types import (
@@ -56,6 +56,7 @@ class BatchNormalization(_ScaledAndCentered, frozen=True, kw_only=True):
     """
 
     role = "normalizes"
+    is_positionwise = True
     takes_masks: ClassVar[Mapping[str, int]] = {"mask": 2}
 
     axis: Annotated[int, doc("Axis of the channels; -1 is the last.")] = -1
@@ -250,8 +251,7 @@ def _averaging(flow: Flow, x: Array, axes: tuple[int, ...]) -> Callable[[Array],
 
 def _sizes(layer: Layer, shape: Shape, axis: Axes) -> tuple[int, ...]:
     """The sizes of the axes, sorted as Keras sorts them."""
-    axes = (axis,) if isinstance(axis, int) else sorted(axis)
-    return tuple(known_size(layer, shape, each) for each in axes)
+    return tuple(known_size(layer, shape, each) for each in sorted(several(axis)))
 
 
 def _statistic(name: str, shape: tuple[int, ...], initializer: Initializer) -> Parameter:
@@ -274,6 +274,5 @@ def _square_root(variance: Initializer, shape: tuple[int, ...]) -> Initializer:
 
 def _placed(axis: Axes, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The axes, and the shape that broadcasts their weights against x."""
-    given = (axis,) if isinstance(axis, int) else axis
-    axes = tuple(sorted(each % len(x.shape) for each in given))
+    axes = tuple(sorted(each % len(x.shape) for each in several(axis)))
     return axes, tuple(size if i in axes else 1 for i, size in enumerate(x.shape))

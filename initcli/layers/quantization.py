@@ -91,7 +91,7 @@ class Group(Initializer, frozen=True, kw_only=True):
 
     registered = False
 
-    size: Annotated[int, doc("Factor: one number, or one for each spatial axis.")]
+    size: Annotated[int, doc("Number of rows of a group.")]
 
     def distribution_for(self, shape: Size) -> Distribution:
         if math.prod(shape) > _MAX_ENTRIES:

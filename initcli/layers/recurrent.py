@@ -422,7 +422,8 @@ class ConvLSTM(Sequence, Sliding, frozen=True, kw_only=True):
             bias = unit_forget_bias(bias, self.filters)
         yield self.kernel("conv_lstm_cell/kernel", (*self.window, channels, width))
         recurrent = (*self.window, self.filters, width)
-        yield self.kernel("conv_lstm_cell/recurrent_kernel", recurrent, "recurrent_initializer")
+        argument = "recurrent_initializer"
+        yield self.kernel("conv_lstm_cell/recurrent_kernel", recurrent, argument, recurs=True)
         if self.use_bias:
             yield self.weight("conv_lstm_cell/bias", (width,), "bias_initializer", bias)
 

@@ -40,6 +40,7 @@ class Dropout(Layer, frozen=True, kw_only=True):
     """Sets random entries to 0 in training and scales the others by 1/(1 − rate)."""
 
     role = "keeps"
+    is_positionwise = True
     supports_masking = True
 
     rate: Rate

@@ -38,7 +38,7 @@ class _Weightless(Attending, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Shape | list[Shape]:
         key = value if key is None else key
-        self.require_positions(query, value, key)
+        self.require_sequence(query, value, key)
         output = (*query[:-1], value[-1])
         scores = (*query[:-1], key[-2])
         return [output, scores] if return_attention_scores else output
@@ -54,20 +54,11 @@ class _Weightless(Attending, frozen=True, kw_only=True):
         """Whether a score is of the sum of a query and a key."""
         return False
 
-    def scoring(
-        self,
-        flow: Flow,
-        query: Array,
-        value: Array | None = None,
-        key: Array | None = None,
-        *,
-        use_causal_mask: bool = False,
-    ) -> Scoring:
-        keys = (query if value is None else value) if key is None else key
+    def scoring(self, flow: Flow, query: Array, key: Array, causal: bool) -> Scoring:
         of_value = masks_of(flow)[1]
         kept = None if of_value is None else of_value[..., None, :]
-        in_sight = sight(flow.xp, query.shape[-2], keys.shape[-2], use_causal_mask, None)
-        return Scoring(query, keys, both(flow.xp, in_sight, kept), kept is not None)
+        in_sight = sight(flow.xp, query.shape[-2], key.shape[-2], causal, None)
+        return Scoring(query, key, both(flow.xp, in_sight, kept), kept is not None)
 
     def call(
         self,
@@ -80,9 +71,8 @@ class _Weightless(Attending, frozen=True, kw_only=True):
         use_causal_mask: bool = False,
     ) -> Array | list[Array]:
         xp = flow.xp
-        queries, keys, seen, _ = self.scoring(
-            flow, query, value, key, use_causal_mask=use_causal_mask
-        )
+        key = value if key is None else key
+        queries, keys, seen, _ = self.scoring(flow, query, key, use_causal_mask)
         scores = self.scores(flow, queries, keys)
         of_query, _ = masks_of(flow)
         if seen is not None:

@@ -80,10 +80,7 @@ class TimeDistributed(Layer, frozen=True, kw_only=True):
         return self.layer.heeds_masks(inner)
 
     def _step(self, shape: Shape) -> Shape:
-        if len(shape) < 3:
-            needs = "needs an input with steps and features besides the batch"
-            remedy = "such as (None, 10, 64): 10 steps with 64 features each"
-            raise self.misfit(needs, shape, remedy=remedy)
+        self.require_sequence(shape)
         return (shape[0], *shape[2:])
 
 

@@ -11,9 +11,11 @@ import math
 from collections.abc import Iterable
 from functools import lru_cache
 
+import msgspec
 import numpy as np
 
 from initcli.distributions import Distribution, Normal, TruncatedNormal, Uniform
+from initcli.initializers import Initializer
 from initcli.measuring.fit import DOUBTFUL, Empirical, exceeded, roughly_exceeded
 from initcli.measuring.measurement import Measurement
 from initcli.random import standard_normal
@@ -27,6 +29,20 @@ numbers that they start from, which shifts probabilities by as much."""
 
 _COMPUTED = 2.0**-21
 """Relative error of a value that a framework computes in float32."""
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """An initializer that values agree with.
+
+    ``framework`` is the framework that has the rule; None for estimated arguments. ``p_value`` is
+    the probability of values that agree as badly or worse; None if nothing is random.
+    """
+
+    initializer: Initializer
+    framework: str | None = None
+    rule: str
+    distribution: Distribution | None
+    p_value: float | None = None
 
 
 def combined(probabilities: Iterable[float]) -> float:

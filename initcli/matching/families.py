@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import msgspec
 import numpy as np
 
-from initcli.distributions import Distribution, Normal, TruncatedNormal, Uniform
-from initcli.initializers import Initializer, RandomNormal, RandomUniform
+from initcli.distributions import Normal, TruncatedNormal, Uniform
+from initcli.initializers import RandomNormal, RandomUniform
 from initcli.initializers import TruncatedNormal as Truncated
-from initcli.matching.agreement import combined, distance, extremes, kurtosis
+from initcli.matching.agreement import Match, combined, distance, extremes, kurtosis
 from initcli.measuring.fit import Empirical
 
 LEAST = 256
@@ -32,16 +31,7 @@ _PROBABILITY = (
 )  # fmt: skip
 
 
-class Estimated(msgspec.Struct, frozen=True):
-    """An initializer with estimated arguments, and how well the values agree with it."""
-
-    initializer: Initializer
-    distribution: Distribution
-    text: str
-    p_value: float
-
-
-def estimated(values: Empirical) -> Iterator[Estimated]:
+def estimated(values: Empirical) -> Iterator[Match]:
     """The families of distributions, each with parameters estimated from the values."""
     yield _uniform(values)
     for cut in _CUTS:
@@ -49,7 +39,7 @@ def estimated(values: Empirical) -> Iterator[Estimated]:
     yield _normal(values)
 
 
-def _uniform(values: Empirical) -> Estimated:
+def _uniform(values: Empirical) -> Match:
     """Between the extremes, the other values are uniform again, so the test needs no correction."""
     seen = values.seen
     low, high = seen.min, seen.max
@@ -57,15 +47,15 @@ def _uniform(values: Empirical) -> Estimated:
         high = max(-low, high)
         low = -high
     distribution = Uniform(low, high)
-    return Estimated(
-        RandomUniform(minval=low, maxval=high),
-        distribution,
-        "uniform between its extremes",
-        distance(distribution, values),
+    return Match(
+        initializer=RandomUniform(minval=low, maxval=high),
+        rule="uniform between its extremes",
+        distribution=distribution,
+        p_value=distance(distribution, values),
     )
 
 
-def _truncated(values: Empirical, cut: float) -> Estimated:
+def _truncated(values: Empirical, cut: float) -> Match:
     """The bounds are the extremes of the values, to 1/n; the rest follows from them."""
     seen = values.seen
     bound = max(-seen.min, seen.max)
@@ -77,10 +67,11 @@ def _truncated(values: Empirical, cut: float) -> Estimated:
     off = abs(math.log(seen.std / distribution.std)) / (spread + missing)
     p_value = combined((math.erfc(off / math.sqrt(2)), distance(distribution, values)))
     initializer = Truncated(mean=0.0, stddev=scale, lower=-cut, upper=cut)
-    return Estimated(initializer, distribution, f"normal cut at ±{cut:g}σ", p_value)
+    rule = f"normal cut at ±{cut:g}σ"
+    return Match(initializer=initializer, rule=rule, distribution=distribution, p_value=p_value)
 
 
-def _normal(values: Empirical) -> Estimated:
+def _normal(values: Empirical) -> Match:
     """The test of Lilliefors, and the extremes."""
     seen = values.seen
     z = seen.mean / seen.std * math.sqrt(seen.count)
@@ -92,11 +83,11 @@ def _normal(values: Empirical) -> Estimated:
             *extremes(distribution, values),
         )
     )
-    return Estimated(
-        RandomNormal(mean=mean, stddev=seen.std),
-        Normal(mean, seen.std),
-        "normal of the mean and standard deviation of the values",
-        p_value,
+    return Match(
+        initializer=RandomNormal(mean=mean, stddev=seen.std),
+        rule="normal of the mean and standard deviation of the values",
+        distribution=Normal(mean, seen.std),
+        p_value=p_value,
     )
 
 

@@ -12,7 +12,7 @@ from initcli.distributions import Constant, Distribution, Floats, Mixture
 from initcli.initializers import Initializer, Orthogonal, Sparse, ZeroRow
 from initcli.initializers.composite import Joined
 from initcli.matching import structure
-from initcli.matching.agreement import agreement, beyond, combined, log_likelihood
+from initcli.matching.agreement import Match, agreement, beyond, combined, log_likelihood
 from initcli.matching.families import LEAST, estimated
 from initcli.matching.independence import Sample, Stored, beyond_edge, independence
 from initcli.matching.layouts import style_of
@@ -44,20 +44,6 @@ _BLOCKS = (2, 3, 4)
 
 
 _NOWHERE = Place()
-
-
-class Match(msgspec.Struct, frozen=True, kw_only=True):
-    """An initializer that values agree with.
-
-    ``framework`` is the framework that has the rule; None for estimated arguments. ``p_value`` is
-    the probability of values that agree as badly or worse; None if nothing is random.
-    """
-
-    initializer: Initializer
-    framework: str | None
-    rule: str
-    distribution: Distribution | None
-    p_value: float | None
 
 
 class Identified(msgspec.Struct, frozen=True):
@@ -123,10 +109,8 @@ def _only(
 ) -> Identified:
     matched = Match(
         initializer=initializer,
-        framework=None,
         rule=distribution.text if distribution else str(initializer),
         distribution=distribution,
-        p_value=None,
     )
     return Identified((matched,), note)
 
@@ -160,7 +144,6 @@ def _orthogonal(
     p_value, distribution = max(fits, key=lambda each: each[0])
     matched = Match(
         initializer=rotation,
-        framework=None,
         rule=f"orthogonal, gain {rotation.gain:.4g}",
         distribution=distribution,
         p_value=p_value,
@@ -200,7 +183,9 @@ def _random(
         found = kept
     if len(rows) == 1:
         found = [
-            msgspec.structs.replace(each, initializer=ZeroRow(filled=each.initializer, row=rows[0]))
+            msgspec.structs.replace(
+                each, initializer=ZeroRow(declared=each.initializer, row=rows[0])
+            )
             for each in found
         ]
     if found and _has_equal_fans(shape) and "fan_in" in found[0].rule:
@@ -289,19 +274,11 @@ def _estimated(values: Empirical, sample: Sample) -> list[Match]:
     """The families with estimated parameters that the values agree with, the best first."""
     found = []
     for each in estimated(values):
-        if each.p_value < DOUBTFUL:
+        if each.p_value is None or each.distribution is None or each.p_value < DOUBTFUL:
             continue
         p_value = combined((each.p_value, *independence(each.distribution, sample)))
         if p_value >= DOUBTFUL:
-            found.append(
-                Match(
-                    initializer=each.initializer,
-                    framework=None,
-                    rule=each.text,
-                    distribution=each.distribution,
-                    p_value=p_value,
-                )
-            )
+            found.append(msgspec.structs.replace(each, p_value=p_value))
     return found
 
 

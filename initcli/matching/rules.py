@@ -66,12 +66,33 @@ def _has(framework: str, style: str) -> bool:
     return not style or (framework in ("keras", "flax", "haiku")) == (style != "torch")
 
 
-def _scaling(scale: float, mode: Mode, kind: Kind) -> Initializer:
-    return VarianceScaling(scale=scale, mode=mode, distribution=kind)
+_NAMED = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal)
+_BY_SETTING: dict[tuple[float, Mode, Kind], Initializer] = {each.setting: each() for each in _NAMED}
+_ENDS = {"truncated_normal": " truncated", "uncorrected_truncated_normal": " cut at ±2σ"}
+
+
+def _fans(
+    kind: Kind, scale: float, mode: Mode, users: str, rarity: int, source: str, text: str = ""
+) -> Rule:
+    """A rule of variance scaling, for the frameworks ``users``; by default with its formula."""
+    made: Initializer = VarianceScaling(scale=scale, mode=mode, distribution=kind)
+    made = _BY_SETTING.get((scale, mode, kind), made)
+    return Rule(made, text or _formula(kind, scale, mode), tuple(users.split()), rarity, source)
+
+
+def _formula(kind: Kind, scale: float, mode: Mode) -> str:
+    """The distribution of variance scaling, such as ``U(±√(6/fan_in))``."""
+    if mode == "fan_avg":
+        scale *= 2
+    n = "(fan_in + fan_out)" if mode == "fan_avg" else mode
+    if kind != "uniform":
+        return f"N(0, {scale:.4g}/{n}){_ENDS.get(kind, '')}"
+    return f"U(±1/√{n})" if 3 * scale == 1 else f"U(±√({3 * scale:.4g}/{n}))"
 
 
 def _gains() -> Iterator[Rule]:
     """``torch.nn.init`` with a gain (``calculate_gain``), normal and uniform."""
+    source = "torch.nn.init.calculate_gain"
     for squared, name in (
         (25 / 9, "tanh"),
         (9 / 16, "selu"),
@@ -86,186 +107,57 @@ def _gains() -> Iterator[Rule]:
             modes = ("fan_in", "fan_out", "fan_avg")
         for kind, letter in kinds:
             for mode in modes:
-                yield Rule(
-                    _scaling(squared, mode, kind),
-                    f"{letter} of variance {squared:.4g}/{mode} (gain of {name})",
-                    ("torch",),
-                    2,
-                    "torch.nn.init.calculate_gain",
-                )
+                text = f"{letter} of variance {squared:.4g}/{mode} (gain of {name})"
+                yield _fans(kind, squared, mode, "torch", 2, source, text)
 
+
+_U: Kind = "uniform"
+_N: Kind = "untruncated_normal"
+_T: Kind = "truncated_normal"
+_C: Kind = "uncorrected_truncated_normal"
 
 SCALED: tuple[Rule, ...] = (
-    Rule(
-        GlorotUniform(),
-        "U(±√(6/(fan_in + fan_out)))",
-        ("keras", "torch", "flax"),
-        0,
-        "the default of Keras; torch.nn.MultiheadAttention; Glorot & Bengio 2010",
-    ),
-    Rule(
-        _scaling(1 / 3, "fan_in", "uniform"),
-        "U(±1/√fan_in)",
-        ("torch", "equinox"),
-        0,
-        "torch.nn.Linear and convolutions: kaiming_uniform_(a=√5)",
-    ),
-    Rule(
-        LecunNormal(),
-        "N(0, 1/fan_in) truncated",
-        ("flax", "keras", "timm"),
-        0,
-        "the default of Flax; timm.layers.lecun_normal_",
-    ),
-    Rule(HeNormal(), "N(0, 2/fan_in) truncated", ("keras", "flax"), 0, "arXiv:1502.01852"),
-    Rule(
-        _scaling(2, "fan_out", "untruncated_normal"),
-        "N(0, 2/fan_out)",
-        ("torch", "torchvision", "timm", "transformers"),
+    _fans(_U, 1, "fan_avg", "keras torch flax", 0, "Keras's default; torch.nn.MultiheadAttention"),
+    _fans(_U, 1 / 3, "fan_in", "torch equinox", 0, "torch.nn.Linear: kaiming_uniform_(a=√5)"),
+    _fans(_T, 1, "fan_in", "flax keras timm", 0, "Flax's default; timm.layers.lecun_normal_"),
+    _fans(_T, 2, "fan_in", "keras flax", 0, "arXiv:1502.01852"),
+    _fans(
+        _N,
+        2,
+        "fan_out",
+        "torch torchvision timm transformers",
         0,
         "kaiming_normal_(mode='fan_out') of torchvision's ResNet and timm's EfficientNet",
     ),
-    Rule(
-        _scaling(2, "fan_in", "untruncated_normal"),
-        "N(0, 2/fan_in)",
-        ("torch",),
-        0,
-        "torch.nn.init.kaiming_normal_",
-    ),
-    Rule(
-        HeUniform(),
-        "U(±√(6/fan_in))",
-        ("keras", "torch", "flax"),
-        0,
-        "torch.nn.init.kaiming_uniform_; arXiv:1502.01852",
-    ),
-    Rule(
-        GlorotNormal(),
-        "N(0, 2/(fan_in + fan_out)) truncated",
-        ("keras", "flax"),
-        0,
-        "Glorot & Bengio 2010",
-    ),
-    Rule(
-        _scaling(1, "fan_avg", "untruncated_normal"),
-        "N(0, 2/(fan_in + fan_out))",
-        ("torch",),
-        0,
-        "torch.nn.init.xavier_normal_",
-    ),
-    Rule(
-        _scaling(1, "fan_in", "untruncated_normal"),
-        "N(0, 1/fan_in)",
-        ("torch", "flax", "transformers"),
+    _fans(_N, 2, "fan_in", "torch", 0, "torch.nn.init.kaiming_normal_"),
+    _fans(_U, 2, "fan_in", "keras torch flax", 0, "kaiming_uniform_; arXiv:1502.01852"),
+    _fans(_T, 1, "fan_avg", "keras flax", 0, "Glorot & Bengio 2010, PMLR 9:249–256"),
+    _fans(_N, 1, "fan_avg", "torch", 0, "torch.nn.init.xavier_normal_"),
+    _fans(
+        _N,
+        1,
+        "fan_in",
+        "torch flax transformers",
         0,
         "kaiming_normal_(nonlinearity='linear'); flax.linen.Embed; T5's initializer_factor",
     ),
-    Rule(LecunUniform(), "U(±√(3/fan_in))", ("keras", "flax", "torch"), 0, "LeCun et al. 1998"),
-    Rule(
-        _scaling(1 / 3, "fan_out", "uniform"),
-        "U(±1/√fan_out)",
-        ("timm", "torchvision"),
-        1,
-        "the classifier of EfficientNet",
-    ),
-    Rule(
-        _scaling(1, "fan_out", "untruncated_normal"),
-        "N(0, 1/fan_out)",
-        ("torch", "transformers"),
-        1,
-        "kaiming_normal_(mode='fan_out', nonlinearity='linear')",
-    ),
-    Rule(
-        _scaling(1, "fan_out", "uniform"),
-        "U(±√(3/fan_out))",
-        ("torch", "torchvision"),
-        1,
-        "kaiming_uniform_(mode='fan_out', nonlinearity='sigmoid') of torchvision's MNASNet",
-    ),
-    Rule(
-        _scaling(1, "fan_out", "truncated_normal"),
-        "N(0, 1/fan_out) truncated",
-        ("flax", "keras"),
-        1,
-        "jax.nn.initializers.variance_scaling",
-    ),
-    Rule(
-        _scaling(2, "fan_out", "uniform"),
-        "U(±√(6/fan_out))",
-        ("torch", "flax"),
-        1,
-        "kaiming_uniform_(mode='fan_out')",
-    ),
-    Rule(
-        _scaling(2, "fan_out", "truncated_normal"),
-        "N(0, 2/fan_out) truncated",
-        ("keras", "flax"),
-        1,
-        "keras.applications.EfficientNet's CONV_KERNEL_INITIALIZER",
-    ),
-    Rule(
-        _scaling(1 / 3, "fan_out", "uniform"),
-        "U(±1/√fan_out)",
-        ("keras",),
-        1,
-        "keras.applications.EfficientNet's DENSE_KERNEL_INITIALIZER",
-    ),
-    Rule(
-        _scaling(1, "fan_in", "uncorrected_truncated_normal"),
-        "N(0, 1/fan_in) cut at ±2σ",
-        ("haiku", "torchvision"),
-        1,
-        "haiku.Linear: the truncation lowers the variance",
-    ),
-    Rule(
-        _scaling(2, "fan_in", "uncorrected_truncated_normal"),
-        "N(0, 2/fan_in) cut at ±2σ",
-        ("keras",),
-        2,
-        "Keras before 2.2.0",
-    ),
-    Rule(
-        _scaling(1, "fan_avg", "uncorrected_truncated_normal"),
-        "N(0, 2/(fan_in + fan_out)) cut at ±2σ",
-        ("keras",),
-        2,
-        "Keras before 2.2.0",
-    ),
-    Rule(
-        _scaling(0.5, "fan_in", "untruncated_normal"),
-        "N(0, 1/(2 fan_in))",
-        ("transformers",),
-        1,
-        "CLIPMLP: fc_std",
-    ),
-    Rule(
-        _scaling(0.4, "fan_in", "untruncated_normal"),
-        "N(0, 2/(5 fan_in))",
-        ("gpt-neox",),
-        1,
-        "small_init; arXiv:1910.05895",
-    ),
-    Rule(
-        _scaling(TRUNCATION**-2, "fan_in", "untruncated_normal"),
-        f"N(0, {TRUNCATION**-2:.4g}/fan_in)",
-        ("transformers",),
-        2,
-        "SigLIP's lecun_normal_, which corrects for a truncation that it does not make",
-    ),
-    Rule(
-        _scaling(4, "fan_out", "untruncated_normal"),
-        "N(0, 4/fan_out)",
-        ("transformers",),
-        2,
-        "Wav2Vec2PositionalConvEmbedding",
-    ),
-    Rule(
-        _scaling(0.02**2, "fan_in", "truncated_normal"),
-        "N(0, 0.02²/fan_in) truncated",
-        ("flax",),
-        2,
-        "FlaxViT of transformers",
-    ),
+    _fans(_U, 1, "fan_in", "keras flax torch", 0, "LeCun et al. 1998"),
+    _fans(_U, 1 / 3, "fan_out", "timm torchvision", 1, "the classifier of EfficientNet"),
+    _fans(_N, 1, "fan_out", "torch transformers", 1, "kaiming_normal_(nonlinearity='linear')"),
+    _fans(_U, 1, "fan_out", "torch torchvision", 1, "kaiming_uniform_ of torchvision's MNASNet"),
+    _fans(_T, 1, "fan_out", "flax keras", 1, "jax.nn.initializers.variance_scaling"),
+    _fans(_U, 2, "fan_out", "torch flax", 1, "kaiming_uniform_(mode='fan_out')"),
+    _fans(_T, 2, "fan_out", "keras flax", 1, "kernels of EfficientNet in keras.applications"),
+    _fans(_U, 1 / 3, "fan_out", "keras", 1, "its classifier: DENSE_KERNEL_INITIALIZER"),
+    _fans(_C, 1, "fan_in", "haiku torchvision", 1, "haiku.Linear: truncation lowers the variance"),
+    _fans(_C, 2, "fan_in", "keras", 2, "Keras before 2.2.0"),
+    _fans(_C, 1, "fan_avg", "keras", 2, "Keras before 2.2.0"),
+    _fans(_N, 1 / 2, "fan_in", "transformers", 1, "CLIPMLP: fc_std", "N(0, 1/(2 fan_in))"),
+    _fans(_N, 2 / 5, "fan_in", "gpt-neox", 1, "arXiv:1910.05895", "N(0, 2/(5 fan_in))"),
+    # It corrects for a truncation that it does not make.
+    _fans(_N, TRUNCATION**-2, "fan_in", "transformers", 2, "SigLIP's lecun_normal_"),
+    _fans(_N, 4, "fan_out", "transformers", 2, "Wav2Vec2PositionalConvEmbedding"),
+    _fans(_T, 0.02**2, "fan_in", "flax", 2, "FlaxViT", "N(0, 0.02²/fan_in) truncated"),
     Rule(SirenFirst(), "U(±1/fan_in)", ("torch",), 2, "the first layer of SIREN; arXiv:2006.09661"),
     Rule(Siren(), "U(±√(6/fan_in)/30)", ("torch",), 2, "SIREN; arXiv:2006.09661"),
     *_gains(),
@@ -273,57 +165,55 @@ SCALED: tuple[Rule, ...] = (
 """Rules of a variance that depends on the fans alone."""
 
 
-def _normal(std: float, frameworks: tuple[str, ...], rarity: int, source: str) -> Rule:
+def _normal(std: float, users: str, rarity: int, source: str) -> Rule:
     rule = RandomNormal(mean=0.0, stddev=std)
-    return Rule(rule, f"N(0, {std:.4g}²)", frameworks, rarity, source)
+    return Rule(rule, f"N(0, {std:.4g}²)", tuple(users.split()), rarity, source)
 
 
-def _cut(
-    std: float, frameworks: tuple[str, ...], rarity: int, source: str, bound: float = 2.0
-) -> Rule:
+def _cut(std: float, users: str, rarity: int, source: str, bound: float = 2.0) -> Rule:
     rule = TruncatedNormal(mean=0.0, stddev=std)
     if bound != 2:
         rule = TruncatedNormal(mean=0.0, stddev=std, lower=-bound, upper=bound)
-    return Rule(rule, f"N(0, {std:.4g}²) cut at ±{bound:g}σ", frameworks, rarity, source)
+    return Rule(rule, f"N(0, {std:.4g}²) cut at ±{bound:g}σ", tuple(users.split()), rarity, source)
 
 
-def _within(bound: float, frameworks: tuple[str, ...], rarity: int, source: str) -> Rule:
+def _within(bound: float, users: str, rarity: int, source: str, text: str = "") -> Rule:
     rule = RandomUniform(minval=-bound, maxval=bound)
-    return Rule(rule, f"U(±{bound:.4g})", frameworks, rarity, source)
+    return Rule(rule, text or f"U(±{bound:.4g})", tuple(users.split()), rarity, source)
 
 
 FIXED: tuple[Rule, ...] = (
-    _normal(0.02, ("transformers", "timm", "torch"), 0, "initializer_range; arXiv:1810.04805"),
-    _normal(1.0, ("torch",), 0, "torch.nn.Embedding"),
-    _within(0.05, ("keras",), 0, "keras.layers.Embedding"),
-    _cut(0.02, ("timm", "keras", "flax"), 0, "trunc_normal_tf_; TruncatedNormal(0.02) of BERT"),
-    _cut(0.02, ("olmo", "torchtitan"), 1, "trunc_normal_ with a cutoff factor of 3", 3.0),
-    _normal(0.05, ("keras",), 1, "keras.initializers.RandomNormal"),
-    _cut(0.05, ("keras",), 0, "keras.initializers.TruncatedNormal"),
-    _normal(0.01, ("torchvision", "flax"), 0, "the classifiers of VGG; jax.nn.initializers.normal"),
-    _within(0.01, ("flax",), 1, "jax.nn.initializers.uniform"),
-    _cut(0.01, ("timm", "flax", "keras"), 1, "jax.nn.initializers.truncated_normal"),
-    _cut(1.0, ("torch",), 1, "the defaults of torch.nn.init.trunc_normal_"),
-    _normal(1e-6, ("torchvision", "flax", "timm", "transformers"), 0, "biases of ViT's MLP"),
+    _normal(0.02, "transformers timm torch", 0, "initializer_range; arXiv:1810.04805"),
+    _normal(1.0, "torch", 0, "torch.nn.Embedding"),
+    _within(0.05, "keras", 0, "keras.layers.Embedding"),
+    _cut(0.02, "timm keras flax", 0, "trunc_normal_tf_; TruncatedNormal(0.02) of BERT"),
+    _cut(0.02, "olmo torchtitan", 1, "trunc_normal_ with a cutoff factor of 3", 3.0),
+    _normal(0.05, "keras", 1, "keras.initializers.RandomNormal"),
+    _cut(0.05, "keras", 0, "keras.initializers.TruncatedNormal"),
+    _normal(0.01, "torchvision flax", 0, "the classifiers of VGG; jax.nn.initializers.normal"),
+    _within(0.01, "flax", 1, "jax.nn.initializers.uniform"),
+    _cut(0.01, "timm flax keras", 1, "jax.nn.initializers.truncated_normal"),
+    _cut(1.0, "torch", 1, "the defaults of torch.nn.init.trunc_normal_"),
+    _normal(1e-6, "torchvision flax timm transformers", 0, "biases of ViT's MLP"),
     Rule(RandomNormal(mean=1.0, stddev=0.02), "N(1, 0.02²)", ("torch",), 0, "DCGAN's norms"),
-    _normal(0.001, ("torch", "detectron2"), 1, "the box regression of Faster R-CNN"),
-    _normal(0.1, ("torchvision", "transformers"), 1, "torchvision's Inception; Mamba"),
-    _normal(0.006, ("transformers",), 1, "DeepSeek; arXiv:2405.04434"),
-    _normal(1 / 24, ("transformers",), 1, "SmolLM: 0.041666"),
-    _normal(2048**-0.5, ("transformers",), 1, "XLM: embed_init_std"),
-    _normal(0.018042, ("transformers",), 1, "Starcoder2"),
-    _normal(0.0177, ("transformers",), 2, "initializer_range of a configuration"),
-    _normal(0.0134, ("transformers",), 2, "initializer_range of a configuration"),
-    _normal(1e-10, ("transformers",), 1, "SAM's vision encoder"),
-    _normal(0.03, ("torch",), 2, "initializer_range"),
-    _normal(0.005, ("torch",), 2, "initializer_range"),
-    _normal(0.2, ("torch",), 2, "initializer_range"),
-    _normal(0.04, ("torch",), 2, "initializer_range"),
-    _normal(0.5, ("torch",), 2, "initializer_range"),
-    _within(0.1, ("torch",), 1, "init_range of torch's word language model"),
-    _within(0.08, ("torch",), 1, "arXiv:1409.3215"),
-    _within(1.0, ("torch",), 1, "U(−1, 1)"),
-    _within(0.003, ("torch",), 2, "the last layer of DDPG; arXiv:1509.02971"),
+    _normal(0.001, "torch detectron2", 1, "the box regression of Faster R-CNN"),
+    _normal(0.1, "torchvision transformers", 1, "torchvision's Inception; Mamba"),
+    _normal(0.006, "transformers", 1, "DeepSeek; arXiv:2405.04434"),
+    _normal(1 / 24, "transformers", 1, "SmolLM: 0.041666"),
+    _normal(2048**-0.5, "transformers", 1, "XLM: embed_init_std"),
+    _normal(0.018042, "transformers", 1, "Starcoder2"),
+    _normal(0.0177, "transformers", 2, "initializer_range of a configuration"),
+    _normal(0.0134, "transformers", 2, "initializer_range of a configuration"),
+    _normal(1e-10, "transformers", 1, "SAM's vision encoder"),
+    _normal(0.03, "torch", 2, "initializer_range"),
+    _normal(0.005, "torch", 2, "initializer_range"),
+    _normal(0.2, "torch", 2, "initializer_range"),
+    _normal(0.04, "torch", 2, "initializer_range"),
+    _normal(0.5, "torch", 2, "initializer_range"),
+    _within(0.1, "torch", 1, "init_range of torch's word language model"),
+    _within(0.08, "torch", 1, "arXiv:1409.3215"),
+    _within(1.0, "torch", 1, "U(−1, 1)"),
+    _within(0.003, "torch", 2, "the last layer of DDPG; arXiv:1509.02971"),
     Rule(RandomUniform(minval=0.0, maxval=1.0), "U(0, 1)", ("torch", "keras"), 1, "torch.rand"),
 )
 """Rules that do not depend on the shape."""
@@ -352,15 +242,13 @@ def beside(shape: Size, place: Place, path: str) -> Iterator[Rule]:
             if layout.fan_out >= shape[0] or layout.rarity == 0:
                 rarity = layout.rarity
                 bound = 1 / math.sqrt(layout.fan_in)
-                within = RandomUniform(minval=-bound, maxval=bound)
                 source = "the bias of torch.nn.Linear and convolutions"
-                yield Rule(within, "U(±1/√fan_in)", ("torch",), rarity, source)
+                yield _within(bound, "torch", rarity, source, "U(±1/√fan_in)")
     recurrent = "_ih" in path or "_hh" in path
     for gates in (4, 3, 1) if recurrent and shape else ():
         if shape[0] % gates == 0:
             bound = math.sqrt(gates / shape[0])
-            within = RandomUniform(minval=-bound, maxval=bound)
-            yield Rule(within, "U(±1/√hidden)", ("torch",), -1, "torch.nn.LSTM, GRU and RNN")
+            yield _within(bound, "torch", -1, "torch.nn.LSTM, GRU and RNN", "U(±1/√hidden)")
 
 
 def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:
@@ -378,59 +266,34 @@ def _placed(shape: Size, place: Place, path: str) -> Iterator[Rule]:
             )
         scale = std = 0.02 / math.sqrt(2 * (place.block + 1))
         source = "residual projections of torchtitan and OLMo, by depth"
-        yield _normal(scale, ("torchtitan", "olmo"), 2, source)
-        yield _cut(scale, ("torchtitan", "olmo"), 2, source, 3.0)
-        yield _cut(0.02 / math.sqrt(depth), ("olmo",), 2, "residual projections", 3.0)
+        yield _normal(scale, "torchtitan olmo", 2, source)
+        yield _cut(scale, "torchtitan olmo", 2, source, 3.0)
+        yield _cut(0.02 / math.sqrt(depth), "olmo", 2, "residual projections", 3.0)
     for layout in layouts(shape, "torch") if len(shape) == 2 else ():
         if layout.rarity == 0:
-            yield _cut(layout.fan_in**-0.5, ("torchtitan",), 1, "the output of Llama: 1/√d", 3.0)
+            yield _cut(layout.fan_in**-0.5, "torchtitan", 1, "the output of Llama: 1/√d", 3.0)
     if "relative_attention_bias" in path and place.width:
-        yield _normal(place.width**-0.5, ("transformers",), 0, "T5's relative_attention_bias")
+        yield _normal(place.width**-0.5, "transformers", 0, "T5's relative_attention_bias")
 
 
 def _placed_scales(place: Place, path: str) -> Iterator[Rule]:
     """Rules of variance scaling whose factor depends on the place of a tensor in its file."""
-    if place.blocks:
-        depth = 2 * place.blocks
+    if n := place.blocks:
         modes: tuple[Mode, ...] = ("fan_in", "fan_out")
         for mode in modes:
-            yield Rule(
-                _scaling(1 / depth, mode, "untruncated_normal"),
-                f"N(0, 1/(2 · {place.blocks} blocks · {mode}))",
-                ("transformers",),
-                1,
-                "CLIPAttention and CLIPMLP: in_proj_std",
-            )
-            yield Rule(
-                _scaling(4 / place.blocks**2, mode, "untruncated_normal"),
-                f"N(0, 4/({place.blocks} blocks² · {mode}))",
-                ("gpt-neox",),
-                2,
-                "wang_init",
-            )
-            yield Rule(
-                _scaling(1 / place.blocks**2, mode, "untruncated_normal"),
-                f"N(0, 1/({place.blocks} blocks² · {mode}))",
-                ("litgpt",),
-                2,
-                "the projections of TinyLlama",
-            )
-        yield Rule(
-            _scaling(1 / (3 * place.blocks), "fan_in", "uniform"),
-            f"U(±1/√({place.blocks} blocks · fan_in))",
-            ("mamba",),
-            2,
-            "rescale_prenorm_residual",
-        )
+            text, clip = f"N(0, 1/(2 · {n} blocks · {mode}))", "CLIPMLP: in_proj_std"
+            yield _fans(_N, 1 / (2 * n), mode, "transformers", 1, clip, text)
+            text = f"N(0, 4/({n} blocks² · {mode}))"
+            yield _fans(_N, 4 / n**2, mode, "gpt-neox", 2, "wang_init", text)
+            text, source = f"N(0, 1/({n} blocks² · {mode}))", "projections of TinyLlama"
+            yield _fans(_N, 1 / n**2, mode, "litgpt", 2, source, text)
+        text, source = f"U(±1/√({n} blocks · fan_in))", "rescale_prenorm_residual"
+        yield _fans(_U, 1 / (3 * n), "fan_in", "mamba", 2, source, text)
     if ".q." in path or "/q/" in path:
         for width in (8, 16, 32, 64, 128, 256):
-            yield Rule(
-                _scaling(1 / width, "fan_in", "untruncated_normal"),
-                f"N(0, 1/({width} fan_in))",
-                ("transformers", "flax"),
-                0 if width == 64 else 1,
-                "T5Attention's query: 1/√(d_model · d_kv)",
-            )
+            text, rarity = f"N(0, 1/({width} fan_in))", int(width != 64)
+            source = "T5Attention's query: 1/√(d_model · d_kv)"
+            yield _fans(_N, 1 / width, "fan_in", "transformers flax", rarity, source, text)
 
 
 class Candidate(NamedTuple):

@@ -40,14 +40,14 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     counts further pairs in which a value is NaN or infinite.
     """
 
-    count: int
-    changed: int
-    not_finite: int
-    largest: float
-    a_squares: float
-    b_squares: float
-    products: float
-    squares: float
+    count: int = 0
+    changed: int = 0
+    not_finite: int = 0
+    largest: float = 0.0
+    a_squares: float = 0.0
+    b_squares: float = 0.0
+    products: float = 0.0
+    squares: float = 0.0
     exponent: int
 
     @property
@@ -83,17 +83,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-NOTHING = Difference(
-    count=0,
-    changed=0,
-    not_finite=0,
-    largest=0.0,
-    a_squares=0.0,
-    b_squares=0.0,
-    products=0.0,
-    squares=0.0,
-    exponent=_LEAST,
-)
+NOTHING = Difference(exponent=_LEAST)
 """The difference of no values."""
 
 

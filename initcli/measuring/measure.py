@@ -130,31 +130,30 @@ def _measured_portion(portion: Portion) -> Measurement | PatternCounts:
         counts = _pattern_counts(portion, stored)
         counted = PatternCounts(stored.dtype, counts)
         return counted.measurement if len(portion.entries) == portion.count else counted
+    distribution = portion.parameter.distribution
     if portion.grid is not None:
         tally = Tally(portion.grid, portion.grid.middle)
-        if stored is not None and _is_compiled(portion, tally.grid):
-            _add_stored(stored, portion.entries, tally)
-            return tally.measurement
+    elif distribution is not None:
+        tally = Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
+    else:
+        return _measured_custom(list(portion.draw()))
+    if not _is_compiled(portion, tally.grid):
         for values in portion.draw():
             tally.add(values)
-        return tally.measurement
-    distribution = portion.parameter.distribution
-    chunks: Iterable[Floats] = portion.draw()
-    if distribution is None:
-        # The range of a custom initializer is known only from its values.
-        chunks = list(chunks)
-        found = _measured_on(survey(chunks).grid, chunks)
-        low, high = found.visible
-        if found.histogram.edges[0] <= low and high <= found.histogram.edges[-1]:
-            return found
-        return _measured_on(Grid.over(low, high, FINE_BINS), chunks)
-    tally = Tally(Grid.over(*distribution.extent, FINE_BINS), distribution.mean)
-    if _is_compiled(portion, tally.grid):
+    elif stored is None:
         _add_compiled(portion, tally)
-        return tally.measurement
-    for values in chunks:
-        tally.add(values)
+    else:
+        _add_stored(stored, portion.entries, tally)
     return tally.measurement
+
+
+def _measured_custom(chunks: list[Floats]) -> Measurement:
+    """Measure values whose range is known only from themselves."""
+    found = _measured_on(survey(chunks).grid, chunks)
+    low, high = found.visible
+    if found.histogram.edges[0] <= low and high <= found.histogram.edges[-1]:
+        return found
+    return _measured_on(Grid.over(low, high, FINE_BINS), chunks)
 
 
 def _pattern_counts(portion: Portion, stored: StoredTensor) -> Counts:

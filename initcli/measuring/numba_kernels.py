@@ -65,45 +65,28 @@ def _intrinsic(function: Callable[..., Any]) -> Any:
     return intrinsic(function)
 
 
-@_intrinsic
-def _bits(context: Any, value: Any) -> Any:
-    """The bits of a float32."""
+def _instruction(result: Any, argument: Any, emitted: Callable[[Any, Any], Any]) -> Any:
+    """A function of one number that is the instruction which a builder emits."""
 
-    def cast(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.bitcast(values[0], ir.IntType(32))
+    def typed(context: Any, value: Any) -> Any:
+        return result(argument), lambda context, builder, signature, values: emitted(
+            builder, values[0]
+        )
 
-    return int32(float32), cast
-
-
-@_intrinsic
-def _float(context: Any, bits: Any) -> Any:
-    """The float32 of those bits."""
-
-    def cast(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.bitcast(values[0], ir.FloatType())
-
-    return float32(int32), cast
+    return intrinsic(typed)
 
 
-@_intrinsic
-def _root(context: Any, value: Any) -> Any:
-    """The square root of a float32, an instruction; NumPy's may be a call of a library."""
-
-    def root(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        function = builder.module.declare_intrinsic("llvm.sqrt", [ir.FloatType()])
-        return builder.call(function, values)
-
-    return float32(float32), root
+def _square_root(builder: Any, x: Any) -> Any:
+    return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [ir.FloatType()]), [x])
 
 
-@_intrinsic
-def _pointer(context: Any, address: Any) -> Any:
-    """An address as a pointer."""
-
-    def cast(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.inttoptr(values[0], ir.IntType(8).as_pointer())
-
-    return types.voidptr(int64), cast
+_bits = _instruction(int32, float32, lambda builder, x: builder.bitcast(x, ir.IntType(32)))
+_float = _instruction(float32, int32, lambda builder, x: builder.bitcast(x, ir.FloatType()))
+_root = _instruction(float32, float32, _square_root)
+"""The square root as an instruction; NumPy's may be a call of a library."""
+_pointer = _instruction(
+    types.voidptr, int64, lambda builder, x: builder.inttoptr(x, ir.IntType(8).as_pointer())
+)
 
 
 def llvm() -> dict[str, tuple[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 
 import numpy as np
 
-from initcli.errors import printable
+from initcli.errors import printable, some
 from initcli.measuring.measurement import Measurement
 from initcli.sampling.chunks import CHUNK
 from initcli.stored import StoredTensor
@@ -38,9 +38,9 @@ class SameValues:
 
     def notes(self) -> Iterator[str]:
         """A sentence for each group."""
-        for first, second, *others in self.groups():
-            more = f" and {len(others):,} more" if others else ""
-            yield printable(f"{first.path} and {second.path}{more} have the same values")
+        for group in self.groups():
+            paths = [each.path for each in group]
+            yield printable(f"{some(paths)} have the same values")
 
 
 def _is_same(one: StoredTensor, two: StoredTensor) -> bool:

@@ -13,7 +13,7 @@ from initcli.checkpoint import Subject
 from initcli.distributions import Distribution
 from initcli.initializers import Initializer
 from initcli.initializers.base import Undeclared
-from initcli.matching.match import Match
+from initcli.matching.agreement import Match
 from initcli.measuring.measurement import Measurement
 from initcli.measuring.standing import Standing, standing
 from initcli.model import BuiltLayer, Model, leaves

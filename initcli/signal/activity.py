@@ -77,7 +77,7 @@ class Activity:
         """
         step = self.graph.steps[index]
         function, bounds = step.layer.last_activation, output_bounds(step.layer)
-        kernel = next((p for p in step.parameters if p.argument == "kernel_initializer"), None)
+        kernel = next((each for each in step.parameters if each.is_kernel), None)
         if function is None or bounds is None or kernel is None:
             return None
         if step.layer.acts_as() != "recurs" or getattr(step.layer, "gates", 1) == 1:

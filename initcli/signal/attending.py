@@ -106,8 +106,9 @@ def measured_attention(step: Step, flow: Flow, inputs: list[Array]) -> Scores | 
     chosen = _spaced(len(query), most // max(layer.score_count(query.shape, key.shape), 1))
     scoring = layer.scoring(
         _of_examples(flow, chosen, len(query)),
-        *(x[chosen] for x in inputs),
-        use_causal_mask=step.options.get("use_causal_mask", False),
+        query[chosen],
+        key[chosen],
+        step.options.get("use_causal_mask", False),
     )
     *lead, rows, _ = scoring.queries.shape
     columns = scoring.keys.shape[-2]

@@ -16,7 +16,7 @@ from initcli.display import DisplayedSequence
 from initcli.documents.document import Document
 from initcli.errors import CodeError, SignalError, TooLarge, printable
 from initcli.frameworks import Framework
-from initcli.model import Model, Width
+from initcli.model import Model, Width, with_notes
 from initcli.signal.figures import Signal
 from initcli.signal.measured import instead, measure_signal, predict_signal
 from initcli.signal.planning import BATCH, SECONDS, NotAfforded, Plan, planned
@@ -129,21 +129,29 @@ def variants(
         if document.dialect == "huggingface" and any(tried[:3]):
             message = f"{printable(source)}: the library alone decides initializers and activations"
             raise CodeError(message, f"`initcli init --from {printable(source)}` writes a spec")
+        filled = variations.Initializers()
+        if any(tried[:2]):
+            filled = variations.initializers_of(model_of(document, seed, None, functions))
         for chosen, framework in product(product(*varied), frameworks):
             changed = document
             for each in chosen:
-                changed = each.apply(changed)
+                changed = each.apply(changed, filled)
             names = [
                 *([source] if len(sources) > 1 else []),
                 *(each.label for each in chosen),
                 *([framework] if framework else []),
             ]
             build = partial(model_of, seed=seed, defaults=framework, functions=functions)
+            label = " · ".join(names)
             if scaled_by:
-                found += _of_widths(build, changed, " · ".join(names), scaled_by, wanted)
-                continue
-            model = computable(build(changed))
-            found.append((" · ".join(names) or model.name, model))
+                made = list(_of_widths(build, changed, label, scaled_by, wanted))
+            else:
+                model = computable(build(changed))
+                made = [(label or model.name, model)]
+            found += [
+                (label, with_notes(model, filled.notes if tried[0] else ()))
+                for label, model in made
+            ]
     return found
 
 
@@ -168,11 +176,11 @@ def _of_widths(
             scaled=tuple(size for size in sizes if not size.why),
             fixed=tuple(size for size in sizes if size.why),
         )
-        notes = model.notes
+        notes = []
         if is_rounded(sizes, factor):
-            notes += (f"at width {float(factor):g} sizes are rounded to whole numbers",)
+            notes.append(f"at width {float(factor):g} sizes are rounded to whole numbers")
         label = " · ".join(filter(None, (family, f"width={float(factor):g}")))
-        yield label, msgspec.structs.replace(model, width=width, notes=notes)
+        yield label, msgspec.structs.replace(with_notes(model, notes), width=width)
 
 
 def compare(

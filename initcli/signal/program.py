@@ -66,7 +66,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 def _without_activation(layer: Layer) -> Layer:
     if isinstance(layer, TimeDistributed):
         return msgspec.structs.replace(layer, layer=_without_activation(layer.layer))
-    if "activation" not in layer.__struct_fields__:
+    if layer.last_activation is None or "activation" not in layer.__struct_fields__:
         return layer
     return msgspec.structs.replace(layer, activation=Linear())
 

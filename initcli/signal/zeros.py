@@ -33,10 +33,7 @@ def is_kernel(parameter: Parameter) -> bool:
     """Whether the output of a layer is 0 if these weights are 0."""
     if parameter.owner is not None and parameter.owner.layer.acts_as() == "looks_up":
         return parameter.argument is not None
-    if parameter.contracts is None:
-        return parameter.argument == "kernel_initializer"
-    # Recurrent kernels of zeros do not block the input.
-    return bool(parameter.contracts) and parameter.argument not in (None, "recurrent_initializer")
+    return parameter.is_kernel
 
 
 def is_scale(parameter: Parameter) -> bool:

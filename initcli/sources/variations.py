@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from initcli.documents.document import Document, Origin
-from initcli.errors import Path, printable, quoted
+from initcli.errors import Path, printable, quoted, some
+from initcli.model import Model, leaves
+from initcli.parameter import Parameter
 from initcli.sources.overrides import (
     BadOverride,
     Given,
@@ -24,9 +26,7 @@ from initcli.sources.overrides import (
     walk,
 )
 
-KERNELS = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
-"""The arguments that initialize a layer's main weights."""
-_BIASES = ("bias_initializer",)
+Filled = Literal["kernels", "biases"]
 _KEPT_ACTIVATIONS = ("linear", "softmax", "log_softmax")
 _ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU", "PReLU")
 _MAX_STEPS = 100
@@ -34,20 +34,68 @@ _MAX_STEPS = 100
 
 
 class Variation(NamedTuple):
-    """A change of a document: its label, and the function that makes it."""
+    """A change of a document: its label, and the function that makes it.
+
+    The function takes the document and its initializers before any variation.
+    """
 
     label: str
-    apply: Callable[[Document], Document]
+    apply: Callable[[Document, Initializers], Document]
+
+
+class Initializers(NamedTuple):
+    """The arguments of a document that fill kernels alone, and biases alone, by their paths.
+
+    ``kept`` names what no variation of kernels changes: recurrent kernels, kernels whose argument
+    fills other tensors as well, and tensors of several axes that their layer says nothing of.
+    """
+
+    kernels: tuple[Path, ...] = ()
+    biases: tuple[Path, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What no variation of kernels changes, as a note."""
+        if not self.kept:
+            return ()
+        return (f"--kernel-initializer does not change {some(self.kept)}",)
+
+
+def initializers_of(model: Model) -> Initializers:
+    """The arguments that fill the kernels and biases of a model."""
+    filled: dict[Path, list[Parameter]] = {}
+    for layer in leaves(model.layers):
+        for each in layer.parameters:
+            if each.argument is not None and each.owner is not None:
+                filled.setdefault(layer.path_of(each), []).append(each)
+    kernels = [path for path, filling in filled.items() if all(p.is_kernel for p in filling)]
+    kept = [
+        each.path
+        for filling in filled.values()
+        if not all(p.is_kernel for p in filling)
+        for each in filling
+        if each.is_kernel or each.recurs or _is_unknown(each)
+    ]
+    biases = [path for path in filled if str(path[-1]).endswith("bias_initializer")]
+    return Initializers(tuple(kernels), tuple(biases), tuple(kept))
+
+
+def _is_unknown(parameter: Parameter) -> bool:
+    """Whether a layer does not say what it does with a tensor of several axes."""
+    layer, name = parameter.owner and parameter.owner.layer, parameter.argument or ""
+    is_said = name.endswith("bias_initializer") or (layer and layer.acts_as() is not None)
+    return parameter.contracts is None and len(parameter.shape) > 1 and not is_said
 
 
 def kernels(texts: Iterable[str]) -> list[Variation]:
     """Each initializer for all kernels. A text is a list of them with commas, as in a spec."""
-    return _initializers("--kernel-initializer", texts, KERNELS)
+    return _initializers("--kernel-initializer", texts, "kernels")
 
 
 def biases(texts: Iterable[str]) -> list[Variation]:
     """Each initializer for all biases."""
-    return _initializers("--bias-initializer", texts, _BIASES)
+    return _initializers("--bias-initializer", texts, "biases")
 
 
 def activations(texts: Iterable[str]) -> list[Variation]:
@@ -79,7 +127,7 @@ def sweeps(texts: Iterable[str]) -> list[list[Variation]]:
         name = end if ends[end] == 1 else printable(given.text[: start - 1])
 
         def apply(
-            document: Document, value: Origin, given: Given = given, steps: Any = steps
+            document: Document, _: Any, value: Origin, given: Given = given, steps: Any = steps
         ) -> Document:
             paths = matches(document.data, steps, given)
             return replaced(document, dict.fromkeys(paths, value))
@@ -89,32 +137,24 @@ def sweeps(texts: Iterable[str]) -> list[list[Variation]]:
     return found
 
 
-def _initializers(option: str, texts: Iterable[str], arguments: Sequence[str]) -> list[Variation]:
+def _initializers(option: str, texts: Iterable[str], what: Filled) -> list[Variation]:
     return [
-        Variation(
-            _label(value), partial(_with_initializer, given=given, value=value, arguments=arguments)
-        )
+        Variation(_label(value), partial(_with_initializer, given=given, value=value, what=what))
         for given in (Given(option, text) for text in texts)
         for value in _listed(given, 0)
     ]
 
 
 def _with_initializer(
-    document: Document, given: Given, value: Origin, arguments: Sequence[str]
+    document: Document, initializers: Initializers, given: Given, value: Origin, what: Filled
 ) -> Document:
-    layers = _layers(document)
-    paths = [
-        (*path, name)
-        for path, entry in walk(layers, ("layers",))
-        for name in arguments
-        if takes(entry, name)
-    ]
-    if layers and not paths:
-        raise BadOverride(given, f"no layer takes `{arguments[0]}`")
+    paths: tuple[Path, ...] = getattr(initializers, what)
+    if not paths:
+        raise BadOverride(given, f"no layer has {what} whose initializer a spec can set")
     return replaced(document, dict.fromkeys(paths, value))
 
 
-def _with_activation(document: Document, given: Given, value: Origin) -> Document:
+def _with_activation(document: Document, _: Any, given: Given, value: Origin) -> Document:
     layers = _layers(document)
     values: dict[Path, Origin] = {}
     for path, entry in walk(layers, ("layers",)):

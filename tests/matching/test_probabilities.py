@@ -71,10 +71,14 @@ def test_lilliefors_probabilities_are_uniform() -> None:
 
 def test_families_reject_what_they_are_not() -> None:
     rng = np.random.default_rng(5)
-    laplace = Held("a", rng.laplace(size=5000)).measurement
-    assert all(each.p_value < 1e-3 for each in estimated(Empirical(laplace, "float32")))
-    uniform, *_, normal = estimated(Empirical(Held("a", rng.random(5000)).measurement, "float32"))
-    assert uniform.p_value > 1e-3 > normal.p_value
+
+    def p_values(values: np.ndarray) -> list[float]:
+        seen = Empirical(Held("a", values).measurement, "float32")
+        return [each.p_value for each in estimated(seen) if each.p_value is not None]
+
+    assert max(p_values(rng.laplace(size=5000))) < 1e-3
+    uniform, *_, normal = p_values(rng.random(5000))
+    assert uniform > 1e-3 > normal
 
 
 def test_noise_stays_within_the_edge_and_spikes_do_not() -> None:

@@ -100,3 +100,16 @@ def test_a_kernel_of_zeros_stays() -> None:
     layers = [{"type": "Dense", "units": 4, "kernel_initializer": "zeros"}]
     (kernel, _) = lsuv(parsed({"input_shape": [8], "layers": layers}), batch=4).parameters
     assert not draw(kernel).any()
+
+
+def test_a_kernel_that_cannot_give_variance_1_stays_and_is_named(tmp_path: Path) -> None:
+    spec = tmp_path / "lstm.json"
+    layers = [{"type": "LSTM", "units": 4}]
+    spec.write_text(json.dumps({"input_shape": [6, 8], "layers": layers}))
+    before = initcli.load(spec)
+    after = lsuv(before, batch=16)
+    assert after.notes == ("the kernels of lstm are not scaled",)
+    for old, new in zip(before.parameters, after.parameters, strict=True):
+        assert np.array_equal(draw(old), draw(new))
+    done = run("export", spec, "--out", tmp_path / "w.npz", "--lsuv")
+    assert "the kernels of lstm are not scaled" in done.stderr

@@ -155,6 +155,21 @@ def test_what_changes_no_layer_is_an_error(tmp_path: Path) -> None:
             initcli.variants([str(tmp_path / "relu.yaml")], **varied)
 
 
+def test_recurrent_kernels_keep_their_initializer_and_are_named(tmp_path: Path) -> None:
+    layers = "[{type: LSTM, units: 4, bias_initializer: ones}]"
+    (tmp_path / "lstm.yaml").write_text(f"input_shape: [5, 8]\nlayers: {layers}\n", "utf-8")
+    source = [str(tmp_path / "lstm.yaml")]
+    ((_, model),) = initcli.variants(source, kernel_initializers=["zeros"])
+    kernel, recurrent, _ = model.parameters
+    assert [str(each.initializer) for each in (kernel, recurrent)] == [
+        "Zeros",
+        "Orthogonal(gain=1)",
+    ]
+    assert model.notes == (f"--kernel-initializer does not change {recurrent.path}",)
+    ((_, model),) = initcli.variants(source, bias_initializers=["zeros"])
+    assert model.notes == ()
+
+
 def test_more_variants_than_anybody_reads_are_refused(spec: str) -> None:
     with pytest.raises(initcli.errors.TooLarge, match="4,096 combinations"):
         initcli.variants([spec], sweeps=["layers.0.units=1:64:64", "seed=1:64:64"])

@@ -9,7 +9,8 @@ import numpy as np
 
 from initcli import distributions
 from initcli.initializers import Orthogonal, ZeroRow
-from initcli.matching.match import Match, measured
+from initcli.matching.agreement import Match
+from initcli.matching.match import measured
 from initcli.measuring.measurement import Measurement
 from initcli.sampling.chunks import rounded
 from initcli.types import TensorDtype
@@ -40,7 +41,7 @@ def is_true(match: Match, truth: dict[str, Any]) -> bool:
     """Whether a match is the distribution that the values were drawn from."""
     initializer = match.initializer
     if isinstance(initializer, ZeroRow):
-        initializer = initializer.filled
+        initializer = initializer.declared
     distribution = match.distribution
     if isinstance(distribution, distributions.Mixture):
         # A gate was overwritten: the others must be told.

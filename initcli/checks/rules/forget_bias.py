@@ -56,7 +56,7 @@ class ForgetBias(Check):
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         for layer, parameter in evidence.parameters:
             owner = parameter.owner
-            if owner is None or parameter.argument != "recurrent_initializer":
+            if owner is None or not parameter.recurs:
                 continue
             if "unit_forget_bias" not in owner.layer.__struct_fields__:
                 continue

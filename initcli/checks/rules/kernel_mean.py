@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.fans import wiring
 from initcli.initializers import Bilinear
 from initcli.signal.moments import distribution_moments
 
@@ -62,12 +61,12 @@ class KernelMean(Check):
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         for layer, parameter in evidence.parameters:
-            moments, wired = distribution_moments(parameter), wiring(parameter)
-            if moments is None or wired is None or not moments.variance > 0:
+            moments, fans = distribution_moments(parameter), parameter.wired_fans
+            if moments is None or fans is None or not moments.variance > 0:
                 continue
             if isinstance(parameter.initializer, Bilinear):
                 continue  # Each unit has its own channel, and nothing is random.
-            fan_in = wired.fans.fan_in
+            fan_in = fans.fan_in
             ratio = fan_in * moments.mean**2 / moments.variance
             if ratio <= _MAX_RATIO or parameter.shape[-1] == 1 or evidence.is_result(layer):
                 continue

@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 from initcli.checks.base import Finding
 from initcli.checks.values import Held, ValueCheck, Values
 from initcli.initializers import Orthogonal
+from initcli.matching.agreement import Match
 from initcli.matching.independence import Sample, beyond_edge
-from initcli.matching.match import Match, has_bounds
+from initcli.matching.match import has_bounds
 from initcli.matching.rows import kept_rows
 from initcli.matching.surroundings import Surroundings, parent
 from initcli.measuring.fit import DOUBTFUL

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from initcli.checks.base import Check, Finding
 from initcli.checks.evidence import Evidence
-from initcli.checks.fans import wiring
 from initcli.initializers import TruncatedNormal
 from initcli.parameter import Parameter
 
@@ -95,8 +94,8 @@ class Truncation(Check):
 
 def _intended_scale(parameter: Parameter, stddev: float) -> float | None:
     """The standard scale for which a stddev is √(scale / fan_in), if any."""
-    wired = wiring(parameter)
-    if wired is None:
+    fans = parameter.wired_fans
+    if fans is None:
         return None
-    near = [s for s in _SCALES if abs(stddev / math.sqrt(s / wired.fans.fan_in) - 1) < _NEAR]
+    near = [s for s in _SCALES if abs(stddev / math.sqrt(s / fans.fan_in) - 1) < _NEAR]
     return near[0] if near else None

@@ -9,7 +9,6 @@ from initcli.activations import Linear
 from initcli.checks.base import Check, Finding
 from initcli.checks.critical import growth_at
 from initcli.checks.evidence import Evidence
-from initcli.checks.fans import wiring
 from initcli.checks.scales import Solved
 from initcli.signal.moments import distribution_moments
 
@@ -75,7 +74,7 @@ class UnsuitedGain(Check):
             return
         if judgment.growths or judgment.unlike_sensitivities or judgment.residuals:
             return  # I202 or another error reports it, with the same remedy.
-        for solved in evidence.scales.solved.values():
+        for solved in filter(None, evidence.scales.solved.values()):
             if (finding := self._judged(evidence, solved)) is not None:
                 yield finding
 
@@ -84,13 +83,13 @@ class UnsuitedGain(Check):
         assert graph is not None
         index = evidence.steps_of[solved.layer][0]
         output = graph.steps[index].outputs[0]
-        moments, wired = distribution_moments(solved.kernel), wiring(solved.kernel)
+        moments, fans = distribution_moments(solved.kernel), solved.kernel.wired_fans
         row = graph.depths[output] + graph.heights[output]
-        if row < _ROW or solved.end or moments is None or wired is None or moments.mean:
+        if row < _ROW or solved.end or moments is None or fans is None or moments.mean:
             return None
         if isinstance(solved.activation, Linear) or not moments.variance:
             return None
-        gain = moments.variance * wired.fans.fan_in
+        gain = moments.variance * fans.fan_in
         changes = growth_at(solved.activation, gain, _LAYERS)
         size, sensitivity = (change / _LAYERS for change in changes)
         if row < _DEEP_ROW:

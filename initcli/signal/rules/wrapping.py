@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from initcli.layers import activation, core, normalization, regularization, wrappers
+from initcli.layers import normalization, wrappers
 from initcli.signal.field import Field, field
 from initcli.signal.hermite import TINY
 from initcli.signal.joint import added
@@ -23,14 +23,6 @@ from initcli.signal.rules.base import (
 from initcli.signal.rules.merging import concatenated
 from initcli.signal.rules.normalizing import normalized_by_step
 
-_ALIKE_AT_EVERY_STEP = (
-    core.Dense,
-    activation.Activation,
-    regularization.Dropout,
-    normalization.BatchNormalization,
-)
-"""Layers whose rule for a whole sequence also holds for each of its steps."""
-
 
 class TimeDistributedRule(Rule):
     layers = (wrappers.TimeDistributed,)
@@ -45,7 +37,7 @@ class TimeDistributedRule(Rule):
             if len(given.grid) != 1 or given.sizes is not None or inner.renorm:
                 raise NoTheory("batch normalization of each image or step of a long sequence")
             return normalized_by_step(inner, inside, given)
-        if not isinstance(inner, _ALIKE_AT_EVERY_STEP):
+        if not inner.is_positionwise:
             raise NoTheory(f"{inner.type_name} at every step")
         return expected(inner, inside, given)
 
