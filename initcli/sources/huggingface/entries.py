@@ -24,8 +24,10 @@ class Entries:
     Names are the library's. Within a block they are relative to it, and ``input`` is its input.
     """
 
-    def __init__(self, modules: list[Module]) -> None:
+    def __init__(self, modules: list[Module], holds: bool = True) -> None:
         self.entries: list[Entry] = []
+        self.holds = holds
+        """Whether entries hold the weights of what is not computed."""
         self.notes: dict[str, None] = {}
         self.placeholders: dict[str, None] = {}
         """Notes on weights whose initializer no spec can write."""
@@ -40,6 +42,10 @@ class Entries:
         self._scope = ""
         """Prefix of the names of modules; within a block, that block's name."""
         self._table = ""
+        self._behind: dict[str, str] = {}
+        """Entries, and those behind them that pass on."""
+        self._waiting: list[Entry] = []
+        """Weights that the first entry that passes on will hold."""
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
@@ -62,9 +68,11 @@ class Entries:
 
         The name of a later block that differs ends in its number.
         """
-        outer, scope = self.entries, f"{self._prefix}{scope}"
-        self.entries, self._scope = [], f"{scope}.{index}."
+        outer, behind, scope = self.entries, self._behind, f"{self._prefix}{scope}"
+        takes = self._passed_on(takes)
+        self.entries, self._behind, self._scope = [], {}, f"{scope}.{index}."
         yield
+        self._behind = behind
         last = outer[-1] if outer else {}
         if last.get("name") == takes and last.get("layers") == self.entries:
             last["repeat"] += 1
@@ -87,23 +95,28 @@ class Entries:
 
     def add(self, type_: str, name: str, takes: str | list[str] = "", **arguments: Any) -> str:
         """Add a layer."""
+        if isinstance(takes, str):
+            takes = self._passed_on(takes)
+        else:
+            takes = [self._passed_on(each) for each in takes]
         inputs = {"inputs": takes} if takes else {}
         if self._scope == self._prefix:
             name = f"{self._prefix}{name}"
         self.entries.append({"type": type_, "name": name, **inputs, **arguments})
+        if self._waiting and type_ != "Input":
+            waiting, self._waiting = self._waiting, []
+            self._hold(f"{name}.held", waiting)
         return name
 
-    def again(self, name: str, table: str, takes: str) -> str:
+    def again(self, name: str, table: str, takes: str, **how: Any) -> str:
         """Look up vectors in an existing table."""
-        name = f"{self._prefix}{name}"
-        self.entries.append({"call": table, "name": name, "inputs": takes})
+        name, takes = f"{self._prefix}{name}", self._passed_on(takes)
+        self.entries.append({"call": table, "name": name, "inputs": takes, **how})
         return name
 
     def tied(self, name: str, table: str, takes: str) -> str:
         """Add a projection whose weight is an existing table."""
-        name = f"{self._prefix}{name}"
-        self.entries.append({"call": table, "name": name, "inputs": takes, "reverse": True})
-        return name
+        return self.again(name, table, takes, reverse=True)
 
     def will_tie(self, table: str) -> None:
         """Declare that a table, which is added later, is also the head's weight."""
@@ -111,8 +124,30 @@ class Entries:
 
     def leave_out(self, name: str, what: str) -> None:
         """Leave out a module or a tensor, with a note on its effect."""
-        if self.use(name):
+        if self.hold(name):
             self.notes[f"the signal leaves out {what}"] = None
+
+    def hold(self, name: str) -> bool:
+        """Keep weights that nothing computes with in an entry that passes on; False without any."""
+        held = self.weights(name)
+        if held and self.holds:
+            self._hold(f"{name}.held", held)
+        return bool(held)
+
+    def _hold(self, name: str, held: list[Entry]) -> None:
+        last = self.entries[-1] if self.entries else {"name": "input"}
+        if last.get("passes_on"):
+            last["parameters"] += held
+        elif last.get("type") == "Input" or not (self.entries or self._scope != self._prefix):
+            self._waiting += held
+        else:
+            before = last["name"]
+            how = {"kind": "LeftOut", "passes_on": True, "parameters": held}
+            self._behind[before] = self.add("Opaque", name, before, **how)
+
+    def _passed_on(self, name: str) -> str:
+        """The entry that is to be taken instead of one, behind which another passes on."""
+        return self._behind.get(name, name)
 
     def use(self, name: str) -> bool:
         """Mark the tensors of a module, or one tensor, as used; False if there are none."""

@@ -78,7 +78,7 @@ class Stack(Entries):
 
     def sines(self, name: str, takes: str) -> str:
         """Add sines of each position, and their sum with the stream."""
-        self.use(name)
+        self.hold(name)
         return self.sum(f"{name}.sum", takes, self.add("SinePositionEncoding", name, takes))
 
     def image(self, name: str, height: int, width: int, channels: int) -> str:
@@ -327,8 +327,8 @@ class Stack(Entries):
         kind = "".join(word.capitalize() for word in what.split())
         self.notes[f"no layer describes a {what}: the signal after it is not known"] = None
         held = [weight for module in modules for weight in self.weights(module)]
-        sizes = list(shape)
-        return self.add("Opaque", name, takes, kind=kind, output_shape=sizes, parameters=held)
+        parameters = {"parameters": held} if self.holds else {}
+        return self.add("Opaque", name, takes, kind=kind, output_shape=list(shape), **parameters)
 
     def experts(
         self,

@@ -140,7 +140,7 @@ class Lfm2Moe(Lfm2, Grouped):
             self.modules.add("", "Mixture", expert_bias=bias)
 
     def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
-        stack.use(f"{self.mixture_name}.expert_bias")  # It is 0, and not trained by gradients.
+        stack.hold(f"{self.mixture_name}.expert_bias")  # It is 0, and not trained by gradients.
         return super().compute_experts(stack, takes, index, **how)
 
     @property

@@ -115,7 +115,7 @@ class DeepseekV32(Latent):
     def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
         kept = self.config.size("index_topk")
         if kept >= self.num_tokens:
-            stack.use(f"{self.attention_name}.indexer")  # Every key is kept.
+            stack.hold(f"{self.attention_name}.indexer")  # Every key is kept.
         what = f"that {kept:,} of {self.num_tokens:,} keys are attended to"
         stack.leave_out(f"{self.attention_name}.indexer", what)
         return super().compute_attention(stack, takes, index)

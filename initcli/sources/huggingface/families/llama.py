@@ -228,7 +228,7 @@ class StableLm(Decoder):
     def compute_query_norm(self, stack: Stack, name: str, takes: str, heads: int) -> str:
         # All heads have norms that start alike.
         normed = super().compute_query_norm(stack, f"{name}.norms.0", takes, heads)
-        stack.use(name)
+        stack.hold(name)
         return normed
 
     @property
@@ -337,7 +337,7 @@ class Apertus(Decoder):
         self.modules.add("act_fn", "XIELU", **tensors)
 
     def compute_dense(self, stack: Stack, name: str, takes: str) -> str:
-        stack.use(f"{name}.act_fn")  # What it learns is written in the activation.
+        stack.hold(f"{name}.act_fn")  # What it learns is written in the activation.
         return super().compute_dense(stack, name, takes)
 
 

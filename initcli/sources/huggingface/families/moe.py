@@ -85,7 +85,7 @@ class Experts(Decoder):
             return super().compute_feed_forward(stack, takes, index)
         scope = self.mixture_name
         if self.correction:
-            stack.use(f"{scope}.{self.correction}")  # It is 0, and not trained by gradients.
+            stack.hold(f"{scope}.{self.correction}")  # It is 0, and not trained by gradients.
         if (self.config.optional_size("n_group") or 1) > 1:
             stack.notes["the signal leaves out that experts are chosen from some groups"] = None
         experts = self.compute_experts(stack, takes, index)
