@@ -26,6 +26,7 @@ _ACTIVATIONS: Mapping[str, Any] = {
     "quick_gelu": "quick_gelu",
     "relu6": "relu6",
     "sigmoid": "sigmoid",
+    "softplus": "softplus",
     "silu": "silu",
     "swish": "silu",
     "tanh": "tanh",
@@ -339,10 +340,13 @@ class Stack(Entries):
         activation: str,
         *,
         into: str = "gate_up_proj",
+        back: str = "down_proj",
         **how: Any,
     ) -> str:
-        """Add a mixture of experts; they are gated if ``into`` is the packed projection."""
-        up, down = (self.tensor(f"{name}.{each}") for each in (into, "down_proj"))
+        """Add a mixture of experts; they are gated if ``into`` packs two projections."""
+        up, down = (self.tensor(f"{name}.{each}") for each in (into, back))
+        units = down.shape[(down.contracts or (1,))[0]]
+        is_gated = up.shape[(up.produces or (1,))[0]] == 2 * units
         weight, bias = self._projection(router)
         filled = {
             "kernel_initializer": self.filled(up.initializer),
@@ -353,7 +357,7 @@ class Stack(Entries):
             del filled["down_initializer"]
         if bias is not None:
             filled |= {"use_bias": True, "router_bias_initializer": self.filled(bias.initializer)}
-            for each in (into, "down_proj"):
+            for each in (into, back):
                 filled["bias_initializer"] = self.filled(
                     self.tensor(f"{name}.{each}_bias").initializer
                 )
@@ -365,11 +369,11 @@ class Stack(Entries):
             takes,
             num_experts=up.shape[0],
             top_k=top_k,
-            units=down.shape[(down.contracts or (1,))[0]],
+            units=units,
             activation=self.activation(activation),
-            use_gate=into == "gate_up_proj",
-            **own,
+            use_gate=is_gated,
             **filled,
+            **own,
         )
 
     def sum(self, name: str, *takes: str) -> str:

@@ -353,6 +353,7 @@ class NemotronH(StateSpace, Grouped):
     final_norm = "norm_f"
     attention_name = mlp_name = mixture_name = mixer_name = "mixer"
     qkv_bias = out_bias = False
+    mlp = "plain"
     mlp_names = ("up_proj", "down_proj")
     mlp_bias = "mlp_bias"
     activation_key = "mlp_hidden_act"

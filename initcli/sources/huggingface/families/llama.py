@@ -15,7 +15,7 @@ from initcli.sources.huggingface.families.decoder import (
     Norms,
 )
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
-from initcli.sources.huggingface.stack import Stack
+from initcli.sources.huggingface.stack import Heads, Stack
 
 
 class Llama(Decoder):
@@ -96,12 +96,6 @@ class Gemma3(Gemma2):
     model_types = ("gemma3_text",)
     heads = ("ForCausalLM", "TextModel", "TextForSequenceClassification")
     has_qk_norm = True
-
-    def add_head(self, head: str) -> None:
-        super().add_head(head.removeprefix("Text"))
-
-    def compute_head(self, stack: Stack, head: str, takes: str, table: str) -> None:
-        super().compute_head(stack, head.removeprefix("Text"), takes, table)
 
 
 class Phi(Decoder):
@@ -403,7 +397,6 @@ class DiffLlama(Decoder):
     """The differential transformer. Ye et al. 2024, arXiv:2410.05258."""
 
     model_types = ("diffllama",)
-    gap = "differences of two attentions"
     question_prefix = "transformer"
 
     def attention(self, index: int) -> None:
@@ -411,6 +404,30 @@ class DiffLlama(Decoder):
         drawn = Tensor((self.head_dim,), normal(self.config.number("lambda_std_dev")))
         names = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")
         self.modules.add("", "Attention", **dict.fromkeys(names, drawn))
+
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        scope, count, each = self.attention_name, self.num_heads // 2, self.head_dim
+        heads = Heads(count, self.num_keys // 2, each)
+        value, start = stack.dense(f"{scope}.v_proj", takes), 0.8 - 0.6 * math.exp(-0.3 * index)
+        one, two = (
+            stack.attend(
+                f"{scope}.{part}",
+                stack.dense(f"{scope}.q_proj", takes, part=part, units=count * each),
+                stack.dense(f"{scope}.k_proj", takes, part=part, units=heads.keys * each),
+                value,
+                heads,
+                causal=True,
+            )
+            for part in ("first", "second")
+        )
+        for name in ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"):
+            what = "what blocks learn of the factor on their second attention"
+            stack.leave_out(f"{scope}.{name}", what)
+        mixed = stack.sum(f"{scope}.difference", one, stack.scaled(f"{scope}.less", two, -start))
+        mixed = stack.in_heads(f"{scope}.groupnorm", mixed, count, 2 * each)
+        mixed = stack.norm(f"{scope}.groupnorm", mixed, "", self.config.number(self.epsilon_key))
+        mixed = stack.joined(f"{scope}.groupnorm", mixed, 2 * count * each)
+        return stack.dense(f"{scope}.o_proj", stack.scaled(f"{scope}.scaled", mixed, 1 - start))
 
 
 class BitNet(Decoder):
