@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from initcli.initializers import Initializer
+from initcli.initializers import Constant, Initializer
 from initcli.initializers.given import Parts
 from initcli.sources.describe import written
 from initcli.sources.huggingface.modules import ZERO, Module, Tensor
@@ -93,6 +94,11 @@ class Entries:
         name: str = self.entries[-1]["name"]
         return name
 
+    def inside_last(self, name: str) -> str:
+        """The name, for other blocks, of an entry in the block that was added last."""
+        last = self.entries[-1]
+        return f"{last['name']}_{last['repeat'] - 1}/{name}"
+
     def add(self, type_: str, name: str, takes: str | list[str] = "", **arguments: Any) -> str:
         """Add a layer."""
         if isinstance(takes, str):
@@ -157,13 +163,13 @@ class Entries:
         return bool(paths)
 
     def weights(self, name: str) -> list[Entry]:
-        """The tensors of a module, or one tensor, as the weights of an Opaque entry."""
+        """The tensors of a module, of a tensor or of the rest of a block, as weights of an entry."""
         held: list[Entry] = []
         for path in self._unused_in(name):
             label = path.removeprefix(self._scope)
             tensor = self.tensor(label)
             filled: Any = "zeros"
-            if vars(type(tensor.initializer)).get("registered", True):
+            if _is_written(tensor.initializer):
                 filled = self.filled(tensor.initializer)
             else:
                 text = f"zeros stand for {label}, which no spec can fill: {tensor.initializer}"
@@ -174,7 +180,7 @@ class Entries:
         return held
 
     def _unused_in(self, name: str) -> list[str]:
-        full = f"{self._scope}{name}"
+        full = f"{self._scope}{name}".removesuffix(".")
         return [path for path in self._unused if path == full or path.startswith(f"{full}.")]
 
     def finished(self) -> list[Entry]:
@@ -201,6 +207,12 @@ class Entries:
         return "zeros" if initializer == ZERO else written(initializer)
 
 
+def _is_written(initializer: Initializer) -> bool:
+    """Whether a spec can write an initializer."""
+    is_infinite = isinstance(initializer, Constant) and not math.isfinite(initializer.value)
+    return not is_infinite and bool(vars(type(initializer)).get("registered", True))
+
+
 def unrolled(entries: list[Entry]) -> list[Entry]:
     """The entries with all blocks expanded, and layers named as in the library."""
     found: list[Entry] = []
@@ -213,10 +225,12 @@ def unrolled(entries: list[Entry]) -> list[Entry]:
         if not number.isdecimal():
             scope, number = entry["name"], "0"
         before = outputs.get(takes := entry.get("inputs", ""), takes) or found[-1]["name"]
-        for index in range(int(number), int(number) + entry["repeat"]):
-            inside = f"{scope}.{index}."
+        for index in range(entry["repeat"]):
+            inside = f"{scope}.{int(number) + index}."
             names = {**outputs, "input": before}
-            names |= {each["name"]: inside + each["name"] for each in entry["layers"]}
+            own = {each["name"]: inside + each["name"] for each in entry["layers"]}
+            names |= own
+            outputs |= {f"{entry['name']}_{index}/{each}": full for each, full in own.items()}
             found += (_renamed(each, inside, names) for each in entry["layers"])
             before = found[-1]["name"]
         outputs[entry["name"]] = before

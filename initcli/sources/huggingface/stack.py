@@ -188,6 +188,13 @@ class Stack(Entries):
         center = {} if self.use(f"{name}.bias") else {"center": False}
         return self.add("LayerNormalization", name, takes, epsilon=epsilon, **center, **filled)
 
+    def norm_of_heads(
+        self, name: str, takes: str, count: int, size: int, kind: str, epsilon: float
+    ) -> str:
+        """Add a normalization of each of so many heads of that size."""
+        split = self.in_heads(name, takes, count, size)
+        return self.joined(name, self.norm(name, split, kind, epsilon), count * size)
+
     def attention(
         self,
         name: str,

@@ -424,9 +424,8 @@ class DiffLlama(Decoder):
             what = "what blocks learn of the factor on their second attention"
             stack.leave_out(f"{scope}.{name}", what)
         mixed = stack.sum(f"{scope}.difference", one, stack.scaled(f"{scope}.less", two, -start))
-        mixed = stack.in_heads(f"{scope}.groupnorm", mixed, count, 2 * each)
-        mixed = stack.norm(f"{scope}.groupnorm", mixed, "", self.config.number(self.epsilon_key))
-        mixed = stack.joined(f"{scope}.groupnorm", mixed, 2 * count * each)
+        epsilon = self.config.number(self.epsilon_key)
+        mixed = stack.norm_of_heads(f"{scope}.groupnorm", mixed, count, 2 * each, "", epsilon)
         return stack.dense(f"{scope}.o_proj", stack.scaled(f"{scope}.scaled", mixed, 1 - start))
 
 

@@ -375,9 +375,8 @@ class Llama4(Experts):
         """It has no weights."""
 
     def compute_query_norm(self, stack: Stack, name: str, takes: str, heads: int) -> str:
-        split = stack.in_heads(name, takes, heads, self.head_dim)
-        normed = stack.norm(name, split, "", self.config.number(self.epsilon_key))
-        return stack.joined(name, normed, heads * self.head_dim)
+        epsilon = self.config.number(self.epsilon_key)
+        return stack.norm_of_heads(name, takes, heads, self.head_dim, "", epsilon)
 
     def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
         scope, what = self.mixture_name, "mixture of experts whose inputs are weighed"
