@@ -289,10 +289,12 @@ OWN |= {
     "gemma4_audio": {"subsampling_conv_channels": [32, 8]},
     "ctrl": {"dff": 512},
     "axk1": LATENT | {"n_group": 1, "topk_group": 1},
-    "glm_moe_dsa": LATENT | {"indexer_types": ["full", "shared"] * 2},
+    "glm_moe_dsa": LATENT
+    | {"n_group": 2, "topk_group": 1, "indexer_types": ["full", "shared"] * 2},
     "longcat_flash": LATENT
     | {
-        "num_layers": 3,
+        "num_layers": 4,
+        "num_hidden_layers": 8,
         "ffn_hidden_size": 512,
         "expert_ffn_hidden_size": 128,
         "zero_expert_num": 4,

@@ -66,10 +66,11 @@ class Doge(Experts):
             self.modules.embedding(name, count, width)
 
     def compute_block(self, stack: Stack, index: int) -> None:
-        # These factors of the stream start at 1, and scores of all keys start with the same sum.
-        for name in ("input_residual", "post_attention_residual", "self_attn.A"):
-            stack.hold(name)
-        stack.hold("self_attn.dt_proj")
+        stack.hold("input_residual")  # It is 1, as is the other factor of the stream.
+        stack.hold("post_attention_residual")
+        for name in ("A", "dt_proj"):
+            what = "the mask that values make of keys, which starts alike for all"
+            stack.leave_out(f"self_attn.{name}", what)
         super().compute_block(stack, index)
 
     def compute_feed_forward(self, stack: Stack, takes: str, index: int) -> str:
