@@ -163,7 +163,10 @@ class Entries:
         return bool(paths)
 
     def weights(self, name: str) -> list[Entry]:
-        """The tensors of a module, of a tensor or of the rest of a block, as weights of an entry."""
+        """The tensors of a module, or one tensor, or with no name all that a block has left.
+
+        They are weights of an entry that computes nothing.
+        """
         held: list[Entry] = []
         for path in self._unused_in(name):
             label = path.removeprefix(self._scope)

@@ -166,7 +166,7 @@ def test_a_spec_of_a_configuration_has_the_same_signal() -> None:
         described = model(FACTS[model_type]["config"])
         one, two = (
             [
-                layer.predicted.std
+                layer.predicted.std or 0.0
                 for layer in initcli.predict_signal(each).layers
                 if not layer.name.endswith(".held")
             ]
@@ -176,7 +176,7 @@ def test_a_spec_of_a_configuration_has_the_same_signal() -> None:
 
 
 FITTING: dict[str, dict[str, int]] = {
-    **dict.fromkeys(("idefics3", "smolvlm"), {"image_size": 256}),
+    **{name: {"image_size": 256} for name in ("idefics3", "smolvlm")},
     "qwen2_vl": {"hidden_size": 8192},
     "qwen2_5_vl": {"out_hidden_size": 8192},
     "qwen3_vl": {"out_hidden_size": 4096},

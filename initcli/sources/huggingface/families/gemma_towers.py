@@ -11,7 +11,6 @@ from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import Heads, Stack
 
-
 _PATCHES = 22
 """Patches of an image along each axis."""
 _FRAMES = 256
