@@ -141,7 +141,7 @@ class Entries:
         return bool(held)
 
     def _hold(self, name: str, held: list[Entry]) -> None:
-        last = self.entries[-1] if self.entries else {"name": "input"}
+        last: Entry = self.entries[-1] if self.entries else {"name": "input"}
         if last.get("passes_on"):
             last["parameters"] += held
         elif last.get("type") == "Input" or not (self.entries or self._scope != self._prefix):
