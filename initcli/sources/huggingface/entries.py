@@ -44,9 +44,9 @@ class Entries:
         """Prefix of the names of modules; within a block, that block's name."""
         self._table = ""
         self._behind: dict[str, str] = {}
-        """Entries, and those behind them that pass on."""
+        """What is taken in place of entries: those behind them that hold weights."""
         self._waiting: list[Entry] = []
-        """Weights that the first entry that passes on will hold."""
+        """Weights that an entry behind the first layer will hold."""
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
@@ -106,13 +106,12 @@ class Entries:
         else:
             takes = [self._passed_on(each) for each in takes]
         inputs = {"inputs": takes} if takes else {}
-        if self._scope == self._prefix:
-            name = f"{self._prefix}{name}"
-        self.entries.append({"type": type_, "name": name, **inputs, **arguments})
+        full = name if self._is_in_block else f"{self._prefix}{name}"
+        self.entries.append({"type": type_, "name": full, **inputs, **arguments})
         if self._waiting and type_ != "Input":
             waiting, self._waiting = self._waiting, []
             self._hold(f"{name}.held", waiting)
-        return name
+        return full
 
     def again(self, name: str, table: str, takes: str, **how: Any) -> str:
         """Look up vectors in an existing table."""
@@ -134,17 +133,21 @@ class Entries:
             self.notes[f"the signal leaves out {what}"] = None
 
     def hold(self, name: str) -> bool:
-        """Keep weights that nothing computes with in an entry that passes on; False without any."""
+        """Keep weights of a module, or one tensor, that the signal does not meet; False without any.
+
+        An entry behind the last one holds them and passes on what it takes.
+        """
         held = self.weights(name)
         if held and self.holds:
             self._hold(f"{name}.held", held)
         return bool(held)
 
     def _hold(self, name: str, held: list[Entry]) -> None:
-        last: Entry = self.entries[-1] if self.entries else {"name": "input"}
+        first = {"name": "input"} if self._is_in_block else {"type": "Input"}
+        last: Entry = self.entries[-1] if self.entries else first
         if last.get("passes_on"):
             last["parameters"] += held
-        elif last.get("type") == "Input" or not (self.entries or self._scope != self._prefix):
+        elif last.get("type") == "Input":
             self._waiting += held
         else:
             before = last["name"]
@@ -152,8 +155,11 @@ class Entries:
             self._behind[before] = self.add("Opaque", name, before, **how)
 
     def _passed_on(self, name: str) -> str:
-        """The entry that is to be taken instead of one, behind which another passes on."""
         return self._behind.get(name, name)
+
+    @property
+    def _is_in_block(self) -> bool:
+        return self._scope != self._prefix
 
     def use(self, name: str) -> bool:
         """Mark the tensors of a module, or one tensor, as used; False if there are none."""

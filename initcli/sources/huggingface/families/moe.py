@@ -256,6 +256,7 @@ class GptOss(Experts):
 
     model_types = ("gpt_oss",)
     router = "router"
+    is_transposed = True
     expert_size_key = "intermediate_size"
 
     def attention(self, index: int) -> None:
@@ -273,9 +274,9 @@ class GptOss(Experts):
         self.modules.add(
             "experts",
             "Experts",
-            gate_up_proj=Tensor((count, width, 2 * size), self.filled, (1,), (2,)),
+            gate_up_proj=self.expert(count, width, 2 * size),
             gate_up_proj_bias=Tensor((count, 2 * size), ZERO),
-            down_proj=Tensor((count, size, width), self.filled, (1,), (2,)),
+            down_proj=self.expert(count, size, width),
             down_proj_bias=Tensor((count, width), ZERO),
         )
 
