@@ -205,6 +205,20 @@ def test_too_many_experts_for_a_token_are_an_error_of_the_key() -> None:
         computable(model(config))
 
 
+@pytest.mark.parametrize(
+    ("model_type", "changes", "words"),
+    [
+        ("diffllama", {"num_attention_heads": 5}, "differences of an odd number of heads"),
+        ("gemma4_text", {"num_kv_shared_layers": 6}, "blocks that take keys of none before"),
+    ],
+)
+def test_a_configuration_that_the_library_cannot_compute_has_no_signal(
+    model_type: str, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SignalError, match=words):
+        computable(model({**FACTS[model_type]["config"], **changes}))
+
+
 def test_parts_of_other_widths_are_an_error() -> None:
     with pytest.raises(initcli.InvalidSpec, match="`out_hidden_size` of the vision tower is 3,584"):
         computable(model({"model_type": "qwen3_vl"}))

@@ -24,6 +24,7 @@ class AriaText(Experts):
     is_transposed = True
     shared = "shared_experts"
     shared_key = "moe_num_shared_experts"
+    expert_activation = "silu"
 
 
 class PrivacyFilter(GptOss):

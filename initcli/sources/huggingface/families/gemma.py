@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 from initcli.sources.huggingface.config import Config
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import AROUND, Decoder
 from initcli.sources.huggingface.families.moe import Experts
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
@@ -134,6 +135,8 @@ class Layered(Decoder):
 
         query = stack.dense("self_attn.q_proj", takes)
         query = normed("self_attn.q_norm", query, queries)
+        if self.is_sharing(index) and self.sees_all(index) not in self.kept:
+            raise NotComputed("blocks that take keys of none before them")
         if self.is_sharing(index):
             key, value = self.kept[self.sees_all(index)]
         else:

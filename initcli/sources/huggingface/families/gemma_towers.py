@@ -236,7 +236,8 @@ class Gemma4Audio(Clipped):
     def compute_attention(self, stack: Stack, takes: str) -> str:
         """Add what attention computes."""
         count = self.config.size("num_attention_heads")
-        heads = Heads(count, count, self.config.size("hidden_size") // count)
+        each = self.config.quotient("hidden_size", "num_attention_heads", is_strict=False)
+        heads = Heads(count, count, each)
         query, key, value = (stack.dense(f"self_attn.{x}_proj.linear", takes) for x in "qkv")
         stack.leave_out("self_attn.relative_k_proj", "the keys of relative positions")
         stack.notes["the signal leaves out the window of attention to sounds"] = None

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 from initcli.initializers import Constant
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import (
     AFTER,
     AROUND,
@@ -406,8 +407,11 @@ class DiffLlama(Decoder):
         self.modules.add("", "Attention", **dict.fromkeys(names, drawn))
 
     def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        # The second half of the heads is subtracted from the first; each attends to two values.
         scope, count, each = self.attention_name, self.num_heads // 2, self.head_dim
         heads = Heads(count, self.num_keys // 2, each)
+        if self.num_heads % 2 or self.num_keys % 2:
+            raise NotComputed("differences of an odd number of heads")
         value, start = stack.dense(f"{scope}.v_proj", takes), 0.8 - 0.6 * math.exp(-0.3 * index)
         one, two = (
             stack.attend(

@@ -108,7 +108,8 @@ class Experts(Decoder):
             how["scale"] = self.config.number(self.scale_key)
         router = f"{scope}.{self.router}"
         chosen = min(top_k, count)
-        return stack.experts(f"{scope}.experts", router, takes, chosen, self.activation, **how)
+        activation = self.expert_activation
+        return stack.experts(f"{scope}.experts", router, takes, chosen, activation, **how)
 
     def compute_shared(self, stack: Stack, takes: str, experts: str) -> str:
         """Add what the experts compute that every token takes, and the sum of all."""
@@ -119,6 +120,11 @@ class Experts(Decoder):
     def top_k(self, index: int) -> int:
         """The number of experts that each token takes in that block."""
         return self.config.size(self.top_k_key)
+
+    @property
+    def expert_activation(self) -> str:
+        """The activation of chosen experts."""
+        return self.activation
 
     @property
     def filled(self) -> Initializer:
@@ -287,7 +293,7 @@ class GptOss(Experts):
         return super().compute_experts(stack, takes, index, offset=1.0)
 
     @property
-    def activation(self) -> str:
+    def expert_activation(self) -> str:
         return "quick_gelu"
 
 
