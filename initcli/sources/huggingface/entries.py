@@ -133,9 +133,12 @@ class Entries:
             self.notes[f"the signal leaves out {what}"] = None
 
     def hold(self, name: str) -> bool:
-        """Keep weights of a module, or one tensor, that the signal does not meet; False without any.
+        """Keep the weights of a module, or one tensor, that the signal does not meet.
 
         An entry behind the last one holds them and passes on what it takes.
+
+        Returns:
+            Whether there are any.
         """
         held = self.weights(name)
         if held and self.holds:
