@@ -152,6 +152,10 @@ class Entries:
             last["parameters"] += held
         elif last.get("type") == "Input":
             self._waiting += held
+        elif last.get("reverse"):  # The head stays the end of the model.
+            self.entries.pop()
+            self._hold(name, held)
+            self.entries.append({**last, "inputs": self._passed_on(last["inputs"])})
         else:
             before = last["name"]
             how = {"kind": "LeftOut", "passes_on": True, "parameters": held}

@@ -162,17 +162,21 @@ def test_blocks_that_differ_are_numbered_as_in_the_library() -> None:
 
 
 def test_a_spec_of_a_configuration_has_the_same_signal() -> None:
-    for model_type in ("mixtral", "t5", "vit", "whisper", "deepseek_v2", "llava"):
+    for model_type in ("mixtral", "t5", "vit", "whisper", "deepseek_v2", "llava", "bert"):
         described = model(FACTS[model_type]["config"])
-        one, two = (
-            [
-                layer.predicted.std or 0.0
-                for layer in initcli.predict_signal(each).layers
-                if not layer.name.endswith(".held")
-            ]
+        signals = [
+            initcli.predict_signal(each)
             for each in (described, initcli.parse(spec_text(described)))
+        ]
+        one, two = (
+            [each.predicted.std or 0.0 for each in signal.layers if not each.name.endswith(".held")]
+            for signal in signals
         )
         assert one == pytest.approx(two, rel=1e-4), model_type
+    # What the spec only keeps is neither the end of the model nor one of its hidden layers.
+    assert [len(each.losses) for each in signals] == [1, 1]
+    one, two = ([initcli.verdict(each).chi or 0.0] for each in signals)
+    assert one == pytest.approx(two, rel=1e-4)
 
 
 FITTING: dict[str, dict[str, int]] = {
