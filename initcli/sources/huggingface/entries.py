@@ -44,9 +44,9 @@ class Entries:
         """Prefix of the names of modules; within a block, that block's name."""
         self._table = ""
         self._behind: dict[str, str] = {}
-        """What is taken in place of entries: those behind them that hold weights."""
+        """Entries, and what is taken instead of them: an entry behind each that holds weights."""
         self._waiting: list[Entry] = []
-        """Weights that an entry behind the first layer will hold."""
+        """Weights for an entry behind the first layer."""
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
@@ -95,7 +95,7 @@ class Entries:
         return name
 
     def inside_last(self, name: str) -> str:
-        """The name, for other blocks, of an entry in the block that was added last."""
+        """The name by which other blocks refer to an entry of the last block."""
         last = self.entries[-1]
         return f"{last['name']}_{last['repeat'] - 1}/{name}"
 
@@ -133,9 +133,9 @@ class Entries:
             self.notes[f"the signal leaves out {what}"] = None
 
     def hold(self, name: str) -> bool:
-        """Keep the weights of a module, or one tensor, that the signal does not meet.
+        """Keep the weights of a module, or one tensor, that the signal does not pass through.
 
-        An entry behind the last one holds them and passes on what it takes.
+        They are held by an Opaque entry behind the last entry, which passes its input on.
 
         Returns:
             Whether there are any.
@@ -176,9 +176,10 @@ class Entries:
         return bool(paths)
 
     def weights(self, name: str) -> list[Entry]:
-        """The tensors of a module, or one tensor, or with no name all that a block has left.
+        """The unused tensors of a module, as the weights of an Opaque entry.
 
-        They are weights of an entry that computes nothing.
+        Args:
+            name: a module or a tensor; empty for the whole block.
         """
         held: list[Entry] = []
         for path in self._unused_in(name):

@@ -70,7 +70,7 @@ class Doge(Experts):
         stack.hold("input_residual")  # It is 1, as is the other factor of the stream.
         stack.hold("post_attention_residual")
         for name in ("A", "dt_proj"):
-            what = "the mask that values make of keys, which starts alike for all"
+            what = "the dynamic mask of keys, which starts with the same value for all"
             stack.leave_out(f"self_attn.{name}", what)
         super().compute_block(stack, index)
 

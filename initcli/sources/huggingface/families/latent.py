@@ -209,7 +209,7 @@ class LongcatFlash(Latent):
             stream = stack.sum(f"self_attn.{half}.sum", stream, out)
             normed = self.compute_norm(stack, f"{self.norms.before_mlp}.{half}", stream)
             if not half:
-                what, shape = "mixture with experts that do nothing", (stack.steps, self.width)
+                what, shape = "mixture with identity experts", (stack.steps, self.width)
                 mixed = stack.unknown("mlp", normed, what, shape, "mlp")
             inner = self.compute_dense(stack, f"mlps.{half}", normed)
             stream = stack.sum(f"mlps.{half}.sum", stream, inner)

@@ -425,8 +425,7 @@ class DiffLlama(Decoder):
             for part in ("first", "second")
         )
         for name in ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"):
-            what = "what blocks learn of the factor on their second attention"
-            stack.leave_out(f"{scope}.{name}", what)
+            stack.leave_out(f"{scope}.{name}", "the learned part of the factor on the difference")
         mixed = stack.sum(f"{scope}.difference", one, stack.scaled(f"{scope}.less", two, -start))
         epsilon = self.config.number(self.epsilon_key)
         mixed = stack.norm_of_heads(f"{scope}.groupnorm", mixed, count, 2 * each, "", epsilon)

@@ -386,7 +386,7 @@ class Llama4(Experts):
         return stack.norm_of_heads(name, takes, heads, self.head_dim, "", epsilon)
 
     def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
-        scope, what = self.mixture_name, "mixture of experts whose inputs are weighed"
+        scope, what = self.mixture_name, "mixture of experts with weighted inputs"
         held = (f"{scope}.{name}" for name in ("experts", self.router))
         return stack.unknown(f"{scope}.experts", takes, what, (stack.steps, self.width), *held)
 
@@ -402,7 +402,7 @@ class Phimoe(Experts):
 
     def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
         # Each has the share 1, unless another logit is within 2 % of its own.
-        note = "the signal leaves out that experts of nearly the same logits share a weight"
+        note = "the signal leaves out that experts with nearly equal logits share a weight"
         stack.notes[note] = None
         return super().compute_experts(stack, takes, index, scale=2.0)
 
