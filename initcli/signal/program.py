@@ -12,7 +12,7 @@ from initcli.activations import Linear
 from initcli.errors import SignalError, listed
 from initcli.layers import Layer
 from initcli.layers.base import output_shapes
-from initcli.layers.core import Input
+from initcli.layers.core import Input, Opaque
 from initcli.layers.embedding import Table
 from initcli.layers.network import Network, way_to_say
 from initcli.layers.wrappers import TimeDistributed
@@ -266,7 +266,9 @@ class _Unfolding:
 def _as_used(
     layer: Layer, options: Mapping[str, bool], parameters: tuple[Parameter, ...]
 ) -> tuple[Parameter, ...]:
-    """The parameters of a call; multipliers apply to sums, not to lookups in a table."""
+    """The parameters that a call uses; multipliers apply to sums, not to lookups in a table."""
+    if isinstance(layer, Opaque) and layer.passes_on:
+        return ()
     is_lookup = layer.acts_as() == "looks_up" and not options.get("reverse", False)
     if not is_lookup or all(each.multiplier == 1 for each in parameters):
         return parameters

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from initcli.layers.core import Opaque
 from initcli.signal.figures import LayerSignal, Signal
 from initcli.signal.judgment import Growth, Judgment
 from initcli.signal.thresholds import NOTABLE
@@ -214,7 +215,11 @@ def _distance(judgment: Judgment) -> float | None:
 
 def _hidden_layers(signal: Signal) -> list[LayerSignal]:
     """Layers with weights that are not results; all with weights if there are fewer than two."""
-    weighted = {layer.name for layer in signal.model_layers if layer.parameters}
+    weighted = {
+        each.name
+        for each in signal.model_layers
+        if each.parameters and not (isinstance(each.layer, Opaque) and each.layer.passes_on)
+    }
     known = [layer for layer in signal.layers if layer.name in weighted and layer.std is not None]
     results = signal.results
     inner = [layer for layer in known if layer.name not in results]

@@ -63,6 +63,14 @@ def test_heavy_tails_of_sound_weights_are_not_outliers(tmp_path: Path) -> None:
     assert check(stored(tmp_path, **values)).findings == ()
 
 
+def test_a_projection_behind_attention_is_no_table_of_positions(tmp_path: Path) -> None:
+    same = random(0, 16, 16)
+    tensors = {"post_attention.weight": same, "attention.key.weight": same.copy()}
+    assert codes(check(stored(tmp_path, **tensors))) == ["I603"]
+    tensors = {"pos_embedding.weight": same, "attention.key.weight": same.copy()}
+    assert codes(check(stored(tmp_path, **tensors))) == []
+
+
 def test_rows_of_packed_experts_and_tied_tensors(tmp_path: Path) -> None:
     experts = np.stack([random(seed, 16, 16) for seed in (0, 1, 1, 2)])
     report = check(stored(tmp_path, **{"mlp.experts": experts}))

@@ -67,6 +67,9 @@ TYPES = (
     ),
     *("siglip", "siglip2_vision_model", "lfm2_moe", "qwen2_vl_vision"),
     *(*LOOKING, *SCANNING),
+    *("openai_privacy_filter", "mimo_v2_flash", "laguna", "aria_text", "doge", "jetmoe"),
+    *("gemma4_text", "gemma3n_text", "gemma4_vision", "gemma4_audio", "imagegpt", "ctrl"),
+    *("axk1", "glm_moe_dsa", "longcat_flash", "diffllama", "phimoe", "llama4_text"),
 )
 SIZES = {
     "vocab_size": 512,
@@ -80,7 +83,7 @@ SIZES = {
     "bos_token_id": 0,
     "eos_token_id": 0,
 }
-OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode", "openai-gpt")
+OLD = ("gpt2", "gptj", "codegen", "gpt_bigcode", "openai-gpt", "imagegpt", "ctrl")
 TOWERS = (
     *("vit", "deit", "clip_text_model", "clip_vision_model", "siglip_vision_model"),
     *("siglip_text_model", "idefics3_vision", "siglip2_text_model", "idefics2_vision"),
@@ -255,6 +258,51 @@ OWN: dict[str, dict[str, Any]] = {
     "beit": IMAGES | {"use_relative_position_bias": True},
     "dots1": EXPERTS | {"first_k_dense_replace": 2},
 }
+BLOCKS = ["sliding_attention", "full_attention"]
+OWN |= {
+    "openai_privacy_filter": EXPERTS,
+    "mimo_v2_flash": EXPERTS | {"v_head_dim": 16, "layer_types": BLOCKS * 2},
+    "laguna": EXPERTS
+    | {"shared_expert_intermediate_size": 128, "num_attention_heads_per_layer": [8, 4, 8, 8]},
+    "aria_text": EXPERTS | {"moe_num_experts": 8, "moe_num_shared_experts": 1},
+    "jetmoe": EXPERTS | {"kv_channels": 32},
+    "gemma4_text": EXPERTS
+    | {
+        "num_hidden_layers": 6,
+        "num_kv_shared_layers": 2,
+        "global_head_dim": 64,
+        "hidden_size_per_layer_input": 16,
+        "vocab_size_per_layer_input": 512,
+        "layer_types": BLOCKS * 3,
+        "enable_moe_block": True,
+        "top_k_experts": 2,
+    },
+    "gemma3n_text": {
+        "num_kv_shared_layers": 0,
+        "hidden_size_per_layer_input": 16,
+        "vocab_size_per_layer_input": 512,
+        "laurel_rank": 16,
+        "layer_types": BLOCKS * 2,
+        "activation_sparsity_pattern": [0.0] * 4,
+    },
+    "gemma4_vision": {"num_key_value_heads": 8, "patch_size": 8, "use_clipped_linears": True},
+    "gemma4_audio": {"subsampling_conv_channels": [32, 8]},
+    "ctrl": {"dff": 512},
+    "axk1": LATENT | {"n_group": 1, "topk_group": 1},
+    "glm_moe_dsa": LATENT
+    | {"n_group": 2, "topk_group": 1, "indexer_types": ["full", "shared"] * 2},
+    "longcat_flash": LATENT
+    | {
+        "num_layers": 4,
+        "num_hidden_layers": 8,
+        "ffn_hidden_size": 512,
+        "expert_ffn_hidden_size": 128,
+        "zero_expert_num": 4,
+        "moe_topk": 2,
+    },
+    "phimoe": EXPERTS,
+    "llama4_text": EXPERTS | {"intermediate_size_mlp": 512, "interleave_moe_layer_step": 2},
+}
 ROTARY = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}
 ROTATED = {"rope_parameters": ROTARY}
 OWN |= {f"{name}_text": ROTATED for name in ("qwen2_5_vl", "qwen2_vl", "qwen3_vl")}
@@ -297,6 +345,12 @@ def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
         inputs["grid_thw"] = torch.tensor([[1, 22, 22]] * 16)
         entries = 3 * settings.temporal_patch_size * settings.patch_size**2
         inputs["hidden_states"] = torch.randn(16 * 22**2, entries)
+    elif "pixel_position_ids" in names:
+        inputs["pixel_values"] = torch.randn(16, 21**2, 3 * settings.patch_size**2)
+        places = torch.cartesian_prod(torch.arange(21), torch.arange(21))
+        inputs["pixel_position_ids"] = places.expand(16, -1, -1)
+    elif hasattr(settings, "subsampling_conv_channels"):
+        inputs["input_features"] = torch.randn(16, 256, settings.subsampling_conv_channels[0])
     elif "spatial_shapes" in names:
         inputs["pixel_values"] = torch.randn(16, 64, 3 * settings.patch_size**2)
         inputs["spatial_shapes"] = torch.full((16, 2), 8)

@@ -10,7 +10,7 @@ from initcli.checks.values import ValueCheck, Values
 from initcli.measuring.same_values import SameValues
 
 _OFTEN_TIED = re.compile(
-    r"embed|wte|wpe|shared(?!_)|lm_head|decoder\.weight$|pos|ema", re.IGNORECASE
+    r"embed|wte|wpe|shared(?!_)|lm_head|decoder\.weight$|pos(?!t)|ema", re.IGNORECASE
 )
 """Names of embeddings, heads and averages, which files may store twice."""
 

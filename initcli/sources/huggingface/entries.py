@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from initcli.initializers import Initializer
+from initcli.initializers import Constant, Initializer
 from initcli.initializers.given import Parts
 from initcli.sources.describe import written
 from initcli.sources.huggingface.modules import ZERO, Module, Tensor
@@ -24,8 +25,10 @@ class Entries:
     Names are the library's. Within a block they are relative to it, and ``input`` is its input.
     """
 
-    def __init__(self, modules: list[Module]) -> None:
+    def __init__(self, modules: list[Module], holds: bool = True) -> None:
         self.entries: list[Entry] = []
+        self.holds = holds
+        """Whether entries hold the weights of what is not computed."""
         self.notes: dict[str, None] = {}
         self.placeholders: dict[str, None] = {}
         """Notes on weights whose initializer no spec can write."""
@@ -40,6 +43,10 @@ class Entries:
         self._scope = ""
         """Prefix of the names of modules; within a block, that block's name."""
         self._table = ""
+        self._behind: dict[str, str] = {}
+        """Entries, and what is taken instead of them: an entry behind each that holds weights."""
+        self._waiting: list[Entry] = []
+        """Weights for an entry behind the first layer."""
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
@@ -62,9 +69,11 @@ class Entries:
 
         The name of a later block that differs ends in its number.
         """
-        outer, scope = self.entries, f"{self._prefix}{scope}"
-        self.entries, self._scope = [], f"{scope}.{index}."
+        outer, behind, scope = self.entries, self._behind, f"{self._prefix}{scope}"
+        takes = self._passed_on(takes)
+        self.entries, self._behind, self._scope = [], {}, f"{scope}.{index}."
         yield
+        self._behind = behind
         last = outer[-1] if outer else {}
         if last.get("name") == takes and last.get("layers") == self.entries:
             last["repeat"] += 1
@@ -85,25 +94,34 @@ class Entries:
         name: str = self.entries[-1]["name"]
         return name
 
+    def inside_last(self, name: str) -> str:
+        """The name by which other blocks refer to an entry of the last block."""
+        last = self.entries[-1]
+        return f"{last['name']}_{last['repeat'] - 1}/{name}"
+
     def add(self, type_: str, name: str, takes: str | list[str] = "", **arguments: Any) -> str:
         """Add a layer."""
+        if isinstance(takes, str):
+            takes = self._passed_on(takes)
+        else:
+            takes = [self._passed_on(each) for each in takes]
         inputs = {"inputs": takes} if takes else {}
-        if self._scope == self._prefix:
-            name = f"{self._prefix}{name}"
-        self.entries.append({"type": type_, "name": name, **inputs, **arguments})
-        return name
+        full = name if self._is_in_block else f"{self._prefix}{name}"
+        self.entries.append({"type": type_, "name": full, **inputs, **arguments})
+        if self._waiting and type_ != "Input":
+            waiting, self._waiting = self._waiting, []
+            self._hold(f"{name}.held", waiting)
+        return full
 
-    def again(self, name: str, table: str, takes: str) -> str:
+    def again(self, name: str, table: str, takes: str, **how: Any) -> str:
         """Look up vectors in an existing table."""
-        name = f"{self._prefix}{name}"
-        self.entries.append({"call": table, "name": name, "inputs": takes})
+        name, takes = f"{self._prefix}{name}", self._passed_on(takes)
+        self.entries.append({"call": table, "name": name, "inputs": takes, **how})
         return name
 
     def tied(self, name: str, table: str, takes: str) -> str:
         """Add a projection whose weight is an existing table."""
-        name = f"{self._prefix}{name}"
-        self.entries.append({"call": table, "name": name, "inputs": takes, "reverse": True})
-        return name
+        return self.again(name, table, takes, reverse=True)
 
     def will_tie(self, table: str) -> None:
         """Declare that a table, which is added later, is also the head's weight."""
@@ -111,8 +129,44 @@ class Entries:
 
     def leave_out(self, name: str, what: str) -> None:
         """Leave out a module or a tensor, with a note on its effect."""
-        if self.use(name):
+        if self.hold(name):
             self.notes[f"the signal leaves out {what}"] = None
+
+    def hold(self, name: str) -> bool:
+        """Keep the weights of a module, or one tensor, that the signal does not pass through.
+
+        They are held by an Opaque entry behind the last entry, which passes its input on.
+
+        Returns:
+            Whether there are any.
+        """
+        held = self.weights(name)
+        if held and self.holds:
+            self._hold(f"{name}.held", held)
+        return bool(held)
+
+    def _hold(self, name: str, held: list[Entry]) -> None:
+        first = {"name": "input"} if self._is_in_block else {"type": "Input"}
+        last: Entry = self.entries[-1] if self.entries else first
+        if last.get("passes_on"):
+            last["parameters"] += held
+        elif last.get("type") == "Input":
+            self._waiting += held
+        elif last.get("reverse"):  # The head stays the end of the model.
+            self.entries.pop()
+            self._hold(name, held)
+            self.entries.append({**last, "inputs": self._passed_on(last["inputs"])})
+        else:
+            before = last["name"]
+            how = {"kind": "LeftOut", "passes_on": True, "parameters": held}
+            self._behind[before] = self.add("Opaque", name, before, **how)
+
+    def _passed_on(self, name: str) -> str:
+        return self._behind.get(name, name)
+
+    @property
+    def _is_in_block(self) -> bool:
+        return self._scope != self._prefix
 
     def use(self, name: str) -> bool:
         """Mark the tensors of a module, or one tensor, as used; False if there are none."""
@@ -122,13 +176,17 @@ class Entries:
         return bool(paths)
 
     def weights(self, name: str) -> list[Entry]:
-        """The tensors of a module, or one tensor, as the weights of an Opaque entry."""
+        """The unused tensors of a module, as the weights of an Opaque entry.
+
+        Args:
+            name: a module or a tensor; empty for the whole block.
+        """
         held: list[Entry] = []
         for path in self._unused_in(name):
             label = path.removeprefix(self._scope)
             tensor = self.tensor(label)
             filled: Any = "zeros"
-            if vars(type(tensor.initializer)).get("registered", True):
+            if _is_written(tensor.initializer):
                 filled = self.filled(tensor.initializer)
             else:
                 text = f"zeros stand for {label}, which no spec can fill: {tensor.initializer}"
@@ -139,7 +197,7 @@ class Entries:
         return held
 
     def _unused_in(self, name: str) -> list[str]:
-        full = f"{self._scope}{name}"
+        full = f"{self._scope}{name}".removesuffix(".")
         return [path for path in self._unused if path == full or path.startswith(f"{full}.")]
 
     def finished(self) -> list[Entry]:
@@ -166,6 +224,12 @@ class Entries:
         return "zeros" if initializer == ZERO else written(initializer)
 
 
+def _is_written(initializer: Initializer) -> bool:
+    """Whether a spec can write an initializer."""
+    is_infinite = isinstance(initializer, Constant) and not math.isfinite(initializer.value)
+    return not is_infinite and bool(vars(type(initializer)).get("registered", True))
+
+
 def unrolled(entries: list[Entry]) -> list[Entry]:
     """The entries with all blocks expanded, and layers named as in the library."""
     found: list[Entry] = []
@@ -178,10 +242,12 @@ def unrolled(entries: list[Entry]) -> list[Entry]:
         if not number.isdecimal():
             scope, number = entry["name"], "0"
         before = outputs.get(takes := entry.get("inputs", ""), takes) or found[-1]["name"]
-        for index in range(int(number), int(number) + entry["repeat"]):
-            inside = f"{scope}.{index}."
+        for index in range(entry["repeat"]):
+            inside = f"{scope}.{int(number) + index}."
             names = {**outputs, "input": before}
-            names |= {each["name"]: inside + each["name"] for each in entry["layers"]}
+            own = {each["name"]: inside + each["name"] for each in entry["layers"]}
+            names |= own
+            outputs |= {f"{entry['name']}_{index}/{each}": full for each, full in own.items()}
             found += (_renamed(each, inside, names) for each in entry["layers"])
             before = found[-1]["name"]
         outputs[entry["name"]] = before

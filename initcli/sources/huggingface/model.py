@@ -71,8 +71,12 @@ class Computed(NamedTuple):
     """Notes on weights whose initializer no spec can write."""
 
 
-def spec_of(model: Model) -> Computed:
+def spec_of(model: Model, holds: bool = True) -> Computed:
     """The spec of what the class of a described model computes.
+
+    Args:
+        model: the described model.
+        holds: whether entries hold the weights of what is not computed.
 
     Raises:
         SignalError: no layer describes a part of the class.
@@ -81,7 +85,7 @@ def spec_of(model: Model) -> Computed:
     document = model.document
     family, _, head, _ = _declared(document)
     family.describe(head)
-    stack = Stack(family.modules.modules)
+    stack = Stack(family.modules.modules, holds)
     try:
         if family.gap:
             raise NotComputed(family.gap)
@@ -153,11 +157,9 @@ def computed(model: Model) -> Model:
         SignalError: no layer describes a part of the class.
         InvalidSpec: a value of the configuration is wrong.
     """
-    spec, notes, _ = spec_of(model)
-    spec["layers"] = entries = unrolled(spec["layers"])
-    for entry in entries:
-        # What is not computed needs no weights, and a spec cannot fill some of them.
-        entry.pop("parameters", None)
+    # What is not computed needs no weights, and a spec cannot fill some of them.
+    spec, notes, _ = spec_of(model, holds=False)
+    spec["layers"] = unrolled(spec["layers"])
     document = model.document
     built = build(Document(document.file, "", spec, dict))
     loss = "cross_entropy" if model.name.endswith(_CLASSIFYING) else None

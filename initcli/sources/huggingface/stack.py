@@ -26,6 +26,7 @@ _ACTIVATIONS: Mapping[str, Any] = {
     "quick_gelu": "quick_gelu",
     "relu6": "relu6",
     "sigmoid": "sigmoid",
+    "softplus": "softplus",
     "silu": "silu",
     "swish": "silu",
     "tanh": "tanh",
@@ -78,7 +79,7 @@ class Stack(Entries):
 
     def sines(self, name: str, takes: str) -> str:
         """Add sines of each position, and their sum with the stream."""
-        self.use(name)
+        self.hold(name)
         return self.sum(f"{name}.sum", takes, self.add("SinePositionEncoding", name, takes))
 
     def image(self, name: str, height: int, width: int, channels: int) -> str:
@@ -186,6 +187,13 @@ class Stack(Entries):
             return self.add("RMSNormalization", name, takes, epsilon=epsilon, **filled)
         center = {} if self.use(f"{name}.bias") else {"center": False}
         return self.add("LayerNormalization", name, takes, epsilon=epsilon, **center, **filled)
+
+    def norm_of_heads(
+        self, name: str, takes: str, count: int, size: int, kind: str, epsilon: float
+    ) -> str:
+        """Add a normalization of each of so many heads of that size."""
+        split = self.in_heads(name, takes, count, size)
+        return self.joined(name, self.norm(name, split, kind, epsilon), count * size)
 
     def attention(
         self,
@@ -327,8 +335,8 @@ class Stack(Entries):
         kind = "".join(word.capitalize() for word in what.split())
         self.notes[f"no layer describes a {what}: the signal after it is not known"] = None
         held = [weight for module in modules for weight in self.weights(module)]
-        sizes = list(shape)
-        return self.add("Opaque", name, takes, kind=kind, output_shape=sizes, parameters=held)
+        parameters = {"parameters": held} if self.holds else {}
+        return self.add("Opaque", name, takes, kind=kind, output_shape=list(shape), **parameters)
 
     def experts(
         self,
@@ -339,10 +347,13 @@ class Stack(Entries):
         activation: str,
         *,
         into: str = "gate_up_proj",
+        back: str = "down_proj",
         **how: Any,
     ) -> str:
-        """Add a mixture of experts; they are gated if ``into`` is the packed projection."""
-        up, down = (self.tensor(f"{name}.{each}") for each in (into, "down_proj"))
+        """Add a mixture of experts; they are gated if ``into`` packs two projections."""
+        up, down = (self.tensor(f"{name}.{each}") for each in (into, back))
+        units = down.shape[(down.contracts or (1,))[0]]
+        is_gated = up.shape[(up.produces or (1,))[0]] == 2 * units
         weight, bias = self._projection(router)
         filled = {
             "kernel_initializer": self.filled(up.initializer),
@@ -353,7 +364,7 @@ class Stack(Entries):
             del filled["down_initializer"]
         if bias is not None:
             filled |= {"use_bias": True, "router_bias_initializer": self.filled(bias.initializer)}
-            for each in (into, "down_proj"):
+            for each in (into, back):
                 filled["bias_initializer"] = self.filled(
                     self.tensor(f"{name}.{each}_bias").initializer
                 )
@@ -365,11 +376,11 @@ class Stack(Entries):
             takes,
             num_experts=up.shape[0],
             top_k=top_k,
-            units=down.shape[(down.contracts or (1,))[0]],
+            units=units,
             activation=self.activation(activation),
-            use_gate=into == "gate_up_proj",
-            **own,
+            use_gate=is_gated,
             **filled,
+            **own,
         )
 
     def sum(self, name: str, *takes: str) -> str:

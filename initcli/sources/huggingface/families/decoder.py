@@ -64,6 +64,7 @@ class Decoder(Family):
     qkv_bias: ClassVar[bool | str] = "attention_bias"
     out: ClassVar[str] = "o_proj"
     out_bias: ClassVar[bool | str] = "attention_bias"
+    is_causal: ClassVar[bool] = True
     is_square: ClassVar[bool] = False
     """Whether the output projection takes as many inputs as the stream is wide."""
     keys_key: ClassVar[str] = "num_key_value_heads"
@@ -87,6 +88,8 @@ class Decoder(Family):
     head_bias: ClassVar[bool | str] = False
     label_head: ClassVar[str] = "score"
     """Name of the head over labels of tokens."""
+    class_head: ClassVar[str] = "score"
+    """Name of the head over classes of texts."""
     pads: ClassVar[bool] = True
     """Whether the row of the padding starts at 0."""
 
@@ -152,9 +155,13 @@ class Decoder(Family):
             self.width,
             self.flag(self.out_bias),
         )
-        if self.flag(self.has_qk_norm):
+        if self.norms_queries(index):
             for name, heads in zip(self.qk_norms, (self.num_heads, self.num_keys), strict=True):
                 self.query_norm(name, heads)
+
+    def norms_queries(self, index: int) -> bool:
+        """Whether that block normalizes queries and keys."""
+        return self.flag(self.has_qk_norm)
 
     def query_norm(self, name: str, heads: int) -> None:
         """Add the norm of queries or keys: of a head, or of all at once."""
@@ -185,7 +192,7 @@ class Decoder(Family):
     def add_head(self, head: str) -> None:
         """Add the head of the class with that end of its name."""
         config, modules, width = self.config, self.modules, self.table_width
-        match head:
+        match head.removeprefix("Text"):
             case "ForCausalLM" | "LMHeadModel":
                 name, bias = self.head_name, self.flag(self.head_bias)
                 if not self.is_tied(head):
@@ -195,7 +202,7 @@ class Decoder(Family):
                 if bias:
                     modules.add(name, "Linear", bias=Tensor((self.num_rows,), ZERO))
             case "ForSequenceClassification":
-                modules.linear("score", width, config.labels, False)
+                modules.linear(self.class_head, width, config.labels, False)
             case "ForTokenClassification":
                 modules.linear(self.label_head, width, config.labels)
             case "ForQuestionAnswering":
@@ -243,22 +250,27 @@ class Decoder(Family):
 
     def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
         """Add what attention computes."""
-        scope, scale = self.attention_name, self.attention_scale
+        scope, scale, causal = self.attention_name, self.attention_scale, self.is_causal
         heads = Heads(self.num_heads, self.num_keys, self.head_dim)
         out = f"{scope}.{self.out}"
-        stack.leave_out(f"{scope}.sinks", "the sinks of attention, of which each is one key more")
+        self.compute_sinks(stack)
         is_plain = scale is None or math.isclose(scale, self.head_dim**-0.5)
-        if is_plain and not self.flag(self.has_qk_norm) and not self.has_own_mixing:
+        if is_plain and not self.norms_queries(index) and not self.has_own_mixing:
             names = self.qkv if len(self.qkv) > 1 else self.qkv * 3
             query, key, value = (f"{scope}.{name}" for name in names)
-            return stack.attention(scope, takes, heads, (query, key, value), out, causal=True)
+            return stack.attention(scope, takes, heads, (query, key, value), out, causal=causal)
         query, key, value = self.compute_projections(stack, takes)
-        if self.flag(self.has_qk_norm):
+        if self.norms_queries(index):
             of_query, of_key = (f"{scope}.{name}" for name in self.qk_norms)
             query = self.compute_query_norm(stack, of_query, query, heads.queries)
             key = self.compute_query_norm(stack, of_key, key, heads.keys)
-        mixed = stack.attend(scope, query, key, value, heads, causal=True, scale=scale)
+        mixed = stack.attend(scope, query, key, value, heads, causal=causal, scale=scale)
         return stack.dense(out, self.compute_mixed(stack, takes, mixed))
+
+    def compute_sinks(self, stack: Stack) -> None:
+        """Leave out the sinks of attention."""
+        what = "the sinks of attention, of which each is one key more"
+        stack.leave_out(f"{self.attention_name}.sinks", what)
 
     def compute_projections(self, stack: Stack, takes: str) -> tuple[str, str, str]:
         """Add the projections to queries, keys and values."""
@@ -300,14 +312,14 @@ class Decoder(Family):
 
     def compute_head(self, stack: Stack, head: str, takes: str, table: str) -> None:
         """Add what the head computes."""
-        match head:
+        match head.removeprefix("Text"):
             case "ForCausalLM" | "LMHeadModel" if self.is_tied(head):
                 stack.leave_out(self.head_name, "the bias of the head, which starts at 0")
                 logits = stack.tied(self.head_name, table, takes)
             case "ForCausalLM" | "LMHeadModel":
                 logits = stack.dense(self.head_name, takes)
             case "ForSequenceClassification":
-                stack.dense("score", takes)
+                stack.dense(self.class_head, takes)
                 return
             case "ForTokenClassification":
                 stack.dense(self.label_head, takes)
@@ -321,7 +333,8 @@ class Decoder(Family):
 
     def is_tied(self, head: str) -> bool:
         """Whether the class has a head that is the table of tokens."""
-        return head in ("ForCausalLM", "LMHeadModel") and self.config.flag("tie_word_embeddings")
+        is_language_model = head.removeprefix("Text") in ("ForCausalLM", "LMHeadModel")
+        return is_language_model and self.config.flag("tie_word_embeddings")
 
     def kind(self, index: int, key: str, choices: Iterable[str]) -> str | None:
         """The word of a list that says what a block is; None where there is no list."""

@@ -1,17 +1,16 @@
-"""Gemma since 3n, of which blocks have inputs of their own; its towers; Recurrent Gemma."""
+"""The language models of Gemma since 3n, of which blocks have inputs of their own."""
 
 from __future__ import annotations
 
 import math
 from typing import ClassVar
 
-from initcli.initializers import Constant
 from initcli.sources.huggingface.config import Config
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import AROUND, Decoder
 from initcli.sources.huggingface.families.moe import Experts
-from initcli.sources.huggingface.families.pairs import Pair
-from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
+from initcli.sources.huggingface.stack import Heads, Stack
 
 
 class Layered(Decoder):
@@ -75,6 +74,85 @@ class Layered(Decoder):
         """Whether values are other than keys in that block."""
         return True
 
+    def compute_blocks(self, stack: Stack, takes: str) -> str:
+        self.embedded, stream = takes, takes
+        self.kept: dict[bool, tuple[str, str]] = {}
+        stack.hold("per_layer_projection_norm")  # Its scale, which all blocks share, is 1.
+        if self.layer_size:
+            self.own_table = stack.tensor("embed_tokens_per_layer.weight")
+            self.own_projection = stack.tensor("per_layer_model_projection.weight")
+        for index in range(self.num_blocks):
+            with stack.block(self.blocks, index, stream):
+                self.compute_block(stack, index)
+            stream = stack.last
+            if not self.is_sharing(index):
+                names = ("self_attn.k_norm.joined", "self_attn.v_norm.joined")
+                key, value = map(stack.inside_last, names)
+                self.kept[self.sees_all(index)] = key, value
+        return self.compute_norm(stack, self.last_norm, stream)
+
+    def compute_block(self, stack: Stack, index: int) -> None:
+        super().compute_block(stack, index)
+        if not self.layer_size:
+            return
+        stream = stack.last
+        inner = stack.dense("per_layer_input_gate", stream, self.activation)
+        inner = stack.product("per_layer_input", inner, self.compute_layer_input(stack))
+        inner = stack.dense("per_layer_projection", inner)
+        inner = self.compute_norm(stack, "post_per_layer_input_norm", inner)
+        stack.sum("per_layer_input.sum", stream, inner)
+
+    def compute_layer_input(self, stack: Stack) -> str:
+        """Add the input of a block: its part of a table, and of a projection of all vectors."""
+        size, table, projection = self.layer_size, self.own_table, self.own_projection
+        own = stack.add(
+            *("Embedding", "embed_tokens_per_layer", "tokens"),
+            input_dim=table.shape[0],
+            output_dim=size,
+            embeddings_initializer=stack.filled(table.initializer),
+        )
+        own = stack.scaled("embed_tokens_per_layer.scaled", own, math.sqrt(size))
+        if seen := stack.steps - self.num_tokens:
+            # An image has the row of the padding, which is 0.
+            own = stack.add("ZeroPadding1D", "embed_tokens_per_layer.all", own, padding=[seen, 0])
+        other = stack.add(
+            *("Dense", "per_layer_model_projection", self.embedded),
+            units=size,
+            use_bias=False,
+            kernel_initializer=stack.filled(projection.initializer),
+        )
+        other = stack.scaled("per_layer_model_projection.scaled", other, self.width**-0.5)
+        other = stack.norm("per_layer_projection_norm", other, "", self.epsilon)
+        both = stack.sum("per_layer_inputs", own, other)
+        return stack.scaled("per_layer_inputs.scaled", both, math.sqrt(0.5))
+
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        heads = Heads(self.num_heads, self.keys_of(index), self.head_size(index))
+        queries, keys, size = heads
+
+        def normed(part: str, vectors: str, count: int, kind: str = "RMSNorm") -> str:
+            return stack.norm_of_heads(part, vectors, count, size, kind, self.epsilon)
+
+        query = stack.dense("self_attn.q_proj", takes)
+        query = normed("self_attn.q_norm", query, queries)
+        if self.is_sharing(index) and self.sees_all(index) not in self.kept:
+            raise NotComputed("blocks that take keys of none before them")
+        if self.is_sharing(index):
+            key, value = self.kept[self.sees_all(index)]
+        else:
+            key = value = stack.dense("self_attn.k_proj", takes)
+            if self.has_values(index):
+                value = stack.dense("self_attn.v_proj", takes)
+            key = normed("self_attn.k_norm", key, keys)
+            value = normed("self_attn.v_norm", value, keys, "")
+        mixed = stack.attend("self_attn", query, key, value, heads, causal=True, scale=1.0)
+        return stack.dense("self_attn.o_proj", mixed)
+
+    @property
+    def epsilon(self) -> float:
+        """What normalizations add to the mean square."""
+        return self.config.number(self.epsilon_key)
+
     @property
     def layer_size(self) -> int:
         """The size of a block's own input; 0 where there is none."""
@@ -89,7 +167,6 @@ class Gemma3n(Layered):
     """The language model of Gemma 3n, with several streams. Google 2025."""
 
     model_types = ("gemma3n_text",)
-    compute = Family.compute
     pattern = 5
 
     def embeddings(self) -> None:
@@ -123,6 +200,17 @@ class Gemma3n(Layered):
         with self.modules.within(self.mlp_name):
             self.dense(inner)
 
+    def compute_blocks(self, stack: Stack, takes: str) -> str:
+        stack.hold("embed_tokens_per_layer")
+        stack.hold("per_layer_model_projection")
+        stack.hold("altup_projections")
+        stack.hold("altup_unembed_projections")
+        return super().compute_blocks(stack, takes)
+
+    def compute_block(self, stack: Stack, index: int) -> None:
+        shape = (stack.steps, self.width)
+        stack.unknown("altup", "input", "block with alternating updates", shape, "")
+
     @property
     def num_streams(self) -> int:
         """The number of streams."""
@@ -133,10 +221,10 @@ class Gemma4(Layered, Experts):
     """The language model of Gemma 4. Google 2026."""
 
     model_types = ("gemma4_text",)
-    compute = Family.compute
     defaults = {"global_head_dim": 512}
     pattern = 6
     experts_key = "num_experts"
+    top_k_key = "top_k_experts"
 
     def feed_forward(self, index: int) -> None:
         is_wide = self.config.flag("use_double_wide_mlp") and self.is_sharing(index)
@@ -158,6 +246,22 @@ class Gemma4(Layered, Experts):
         for name in ("post_feedforward_layernorm_1", "post_feedforward_layernorm_2"):
             self.norm(name, self.width)
         self.norm("pre_feedforward_layernorm_2", self.width)
+
+    def compute_feed_forward(self, stack: Stack, takes: str, index: int) -> str:
+        stack.hold("layer_scalar")  # It is 1.
+        dense = self.compute_dense(stack, self.mlp_name, takes)
+        if not self.is_mixture(index):
+            return dense
+        stack.hold("router.scale")
+        stack.hold("router.per_expert_scale")
+        stack.notes["the signal leaves out the factor 1/√width on what routers take"] = None
+        dense = self.compute_norm(stack, "post_feedforward_layernorm_1", dense)
+        stream = f"{self.attention_name}.sum"
+        normed = self.compute_norm(stack, "pre_feedforward_layernorm_2", stream)
+        top_k = min(self.top_k(index), self.num_experts)
+        mixed = stack.experts("experts", "router.proj", normed, top_k, self.activation)
+        mixed = self.compute_norm(stack, "post_feedforward_layernorm_2", mixed)
+        return stack.sum("mlp.mixture", dense, mixed)
 
     def own_sizes(self, index: int) -> Config | None:
         """The sizes of a block, where the library has written them for each."""
@@ -185,131 +289,3 @@ class Gemma4(Layered, Experts):
 
     def sees_all(self, index: int) -> bool:
         return super().sees_all(index) or index == self.num_blocks - 1
-
-
-class Clipped(Family):
-    """The towers of Gemma 4, of which projections may clip what goes in and out."""
-
-    heads = ("Model",)
-
-    def clipped(self, name: str, inputs: int, outputs: int) -> None:
-        """Add a projection."""
-        if self.config.flag("use_clipped_linears"):
-            bounds = {"min": Constant(value=-math.inf), "max": Constant(value=math.inf)}
-            tensors = {
-                f"{side}_{end}": Tensor((), bound, trainable=False)
-                for side in ("input", "output")
-                for end, bound in bounds.items()
-            }
-            self.modules.add(name, "ClippableLinear", **tensors)
-        self.modules.linear(f"{name}.linear", inputs, outputs, False)
-
-    def norm(self, name: str, width: int) -> None:
-        """Add a normalization."""
-        self.modules.norm(name, width, "RMSNorm")
-
-
-class Gemma4Vision(Clipped):
-    """The vision tower of Gemma 4."""
-
-    model_types = ("gemma4_vision",)
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("hidden_activation")
-        inner, size = config.size("intermediate_size"), config.size("head_dim")
-        queries = config.size("num_attention_heads") * size
-        keys = config.size("num_key_value_heads") * size
-        table = Tensor((2, config.size("position_embedding_size"), width), ONE)
-        with modules.within("patch_embedder"):
-            modules.add("", "PatchEmbedder", position_embedding_table=table)
-            modules.linear("input_proj", 3 * config.size("patch_size") ** 2, width, False)
-        for index in range(config.size("num_hidden_layers", 0)):
-            with modules.within(f"encoder.layers.{index}"):
-                for name, outputs in (("q_proj", queries), ("k_proj", keys), ("v_proj", keys)):
-                    self.clipped(f"self_attn.{name}", width, outputs)
-                self.clipped("self_attn.o_proj", queries, width)
-                for name in ("q_norm", "k_norm"):
-                    self.norm(f"self_attn.{name}", size)
-                for name in ("gate_proj", "up_proj"):
-                    self.clipped(f"mlp.{name}", width, inner)
-                self.clipped("mlp.down_proj", inner, width)
-                for name in AROUND:
-                    self.norm(name, width)
-        if config.flag("standardize"):
-            zeros, ones = (Tensor((width,), each, trainable=False) for each in (ZERO, ONE))
-            modules.add("", "VisionModel", std_bias=zeros, std_scale=ones)
-
-
-class Gemma4Audio(Clipped):
-    """The audio tower of Gemma 4."""
-
-    model_types = ("gemma4_audio",)
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("hidden_act")
-        each = config.quotient("hidden_size", "num_attention_heads", is_strict=False)
-        inner = config.size("num_attention_heads") * each
-        inputs, sizes = 1, config.numbers("subsampling_conv_channels", 2, 1) or (4, 1)
-        with modules.within("subsample_conv_projection"):
-            for index, size in enumerate(sizes):
-                modules.convolution(f"layer{index}.conv", inputs, size, (3, 3), False)
-                self.norm(f"layer{index}.norm", size)
-                inputs = size
-            modules.linear("input_proj_linear", sizes[0] // 4 * sizes[1], width, False)
-        for index in range(config.size("num_hidden_layers", 0)):
-            with modules.within(f"layers.{index}"):
-                for name in ("feed_forward1", "feed_forward2"):
-                    self.norm(f"{name}.pre_layer_norm", width)
-                    self.clipped(f"{name}.ffw_layer_1", width, 4 * width)
-                    self.clipped(f"{name}.ffw_layer_2", 4 * width, width)
-                    self.norm(f"{name}.post_layer_norm", width)
-                self.attention(width, inner, each)
-                self.convolution(width)
-                for name in ("norm_pre_attn", "norm_post_attn", "norm_out"):
-                    self.norm(name, width)
-        modules.linear("output_proj", width, config.size("output_proj_dims"))
-
-    def attention(self, width: int, inner: int, each: int) -> None:
-        """Add attention to relative positions."""
-        with self.modules.within("self_attn"):
-            for name in ("q_proj", "k_proj", "v_proj"):
-                self.clipped(name, width, inner)
-            self.clipped("post", width, width)
-            self.modules.linear("relative_k_proj", width, inner, False)
-            self.modules.add("", "Attention", per_dim_scale=Tensor((each,), ZERO))
-
-    def convolution(self, width: int) -> None:
-        """Add the convolution over time."""
-        kernel = (self.config.size("conv_kernel_size"),)
-        with self.modules.within("lconv1d"):
-            self.norm("pre_layer_norm", width)
-            self.clipped("linear_start", width, 2 * width)
-            self.modules.convolution("depthwise_conv1d", 1, width, kernel, False)
-            self.norm("conv_norm", width)
-            self.clipped("linear_end", width, width)
-
-
-class Gemma4Pair(Pair):
-    """Gemma 4, which sees and hears where it has such towers. Google 2026."""
-
-    model_types = ("gemma4",)
-    compute = Family.compute
-
-    def describe(self, head: str) -> None:
-        text = self.text
-        with self.modules.within("" if head == "Model" else "model"):
-            self.tower("vision", self.vision, "hidden_size")
-            self.tower("audio", self.part("audio_config"), "output_proj_dims")
-            self.add_part("language_model", text)
-        if head != "Model":
-            self.output()
-
-    def tower(self, kind: str, part: Family, size: str) -> None:
-        """Add a tower that the configuration has, and the projection of what it says."""
-        if not self.config.is_null(f"{kind}_config"):
-            self.add_part(f"{kind}_tower", part)
-            width = part.config.size(size)
-            name = f"embed_{kind}.embedding_projection"
-            self.modules.linear(name, width, self.text_width, False)

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import BEFORE, Decoder, NormKind, Norms
-from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import Stack
 
@@ -406,7 +405,6 @@ class Ctrl(_Gpt):
     """CTRL, with sines for positions. Keskar et al. 2019, arXiv:1909.05858."""
 
     model_types = ("ctrl",)
-    compute = Family.compute
     heads = ("LMHeadModel", "Model", "ForSequenceClassification")
     table = "w"
     final_norm = "layernorm"
@@ -419,19 +417,27 @@ class Ctrl(_Gpt):
     hidden_key = "dff"
     activation_key = ""
     head_bias = True
+    class_head = "classifier"
 
-    def add_head(self, head: str) -> None:
-        if head == "ForSequenceClassification":
-            self.modules.linear("classifier", self.width, self.config.labels, False)
-        else:
-            super().add_head(head)
+    def compute_embeddings(self, stack: Stack, takes: str) -> str:
+        stream = stack.scaled("embed_scale", takes, math.sqrt(self.width))
+        return stack.sines("pos_encoding", stream)
+
+    @property
+    def activation(self) -> str:
+        return "relu"
+
+
+_AS_TEXT = {
+    "ForCausalImageModeling": "LMHeadModel",
+    "ForImageClassification": "ForSequenceClassification",
+}
 
 
 class ImageGpt(Gpt2):
     """Image GPT. Chen et al. 2020."""
 
     model_types = ("imagegpt",)
-    compute = Family.compute
     heads = ("ForCausalImageModeling", "Model", "ForImageClassification")
     norm_kind = "RMSNorm"
 
@@ -439,10 +445,16 @@ class ImageGpt(Gpt2):
         return super().std_of(name) or 0.02
 
     def add_head(self, head: str) -> None:
-        if head == "ForCausalImageModeling" and self.config.flag("tie_word_embeddings"):
-            self.modules.tie("lm_head.weight", "transformer.wte.weight")
-        elif head == "ForCausalImageModeling":
+        if head == "ForCausalImageModeling" and not self.is_tied(head):
             # No pixel is predicted to be that which begins an image.
             self.modules.linear("lm_head", self.width, max(self.num_rows - 1, 1), False)
-        elif head == "ForImageClassification":
-            self.modules.linear("score", self.width, self.config.labels, False)
+        else:
+            super().add_head(_AS_TEXT.get(head, head))
+
+    def compute_head(self, stack: Stack, head: str, takes: str, table: str) -> None:
+        if head == "ForImageClassification":
+            takes = stack.mean("score", takes)
+        super().compute_head(stack, _AS_TEXT.get(head, head), takes, table)
+
+    def is_tied(self, head: str) -> bool:
+        return super().is_tied(_AS_TEXT.get(head, head))

@@ -59,7 +59,7 @@ class Ernie45Moe(Grouped):
         self.modules.add("gate.moe_statics", "Statics", e_score_correction_bias=bias)
 
     def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
-        stack.use(f"{self.mixture_name}.gate.moe_statics")
+        stack.hold(f"{self.mixture_name}.gate.moe_statics")
         return super().compute_experts(stack, takes, index, **how)
 
 

@@ -140,7 +140,7 @@ class Lfm2Moe(Lfm2, Grouped):
             self.modules.add("", "Mixture", expert_bias=bias)
 
     def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
-        stack.use(f"{self.mixture_name}.expert_bias")  # It is 0, and not trained by gradients.
+        stack.hold(f"{self.mixture_name}.expert_bias")  # It is 0, and not trained by gradients.
         return super().compute_experts(stack, takes, index, **how)
 
     @property
@@ -353,6 +353,7 @@ class NemotronH(StateSpace, Grouped):
     final_norm = "norm_f"
     attention_name = mlp_name = mixture_name = mixer_name = "mixer"
     qkv_bias = out_bias = False
+    mlp = "plain"
     mlp_names = ("up_proj", "down_proj")
     mlp_bias = "mlp_bias"
     activation_key = "mlp_hidden_act"

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from initcli.sources.huggingface.families.grouped import ByList
-from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.stack import Heads, Stack
 
 
@@ -30,6 +29,10 @@ class Latent(ByList):
         self.norm("kv_a_layernorm", rank)
         linear("kv_b_proj", rank, heads * (plain + values), False)
         linear("o_proj", heads * values, self.width, bias)
+
+    def low_rank_factor(self, rank: int) -> float:
+        """What vectors of that rank are multiplied by."""
+        return 1.0
 
     @property
     def query_dim(self) -> int:
@@ -55,7 +58,11 @@ class Latent(ByList):
         return self.config.size("v_head_dim")
 
     def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
-        config, scope = self.config, self.attention_name
+        return self.compute_latent(stack, self.attention_name, takes)
+
+    def compute_latent(self, stack: Stack, scope: str, takes: str) -> str:
+        """Add what the attention of that name computes."""
+        config = self.config
         heads, rotary = self.num_heads, config.size("qk_rope_head_dim")
         plain, values = config.size("qk_nope_head_dim"), self.value_dim
         if config.is_null("q_lora_rank"):
@@ -64,9 +71,12 @@ class Latent(ByList):
             query = stack.dense(f"{scope}.q_a_proj", takes)
             query = self.compute_norm(stack, f"{scope}.q_a_layernorm", query)
             query = stack.dense(f"{scope}.q_b_proj", query)
+            factor = self.low_rank_factor(config.size("q_lora_rank"))
+            query = stack.scaled(f"{scope}.query", query, factor)
         rank, packed = config.size("kv_lora_rank"), f"{scope}.kv_a_proj_with_mqa"
         latent = stack.dense(packed, takes, part="latent", units=rank)
         latent = self.compute_norm(stack, f"{scope}.kv_a_layernorm", latent)
+        latent = stack.scaled(f"{scope}.latent", latent, self.low_rank_factor(rank))
         value = stack.dense(f"{scope}.kv_b_proj", latent, part="value", units=heads * values)
         key = stack.dense(f"{scope}.kv_b_proj", latent, part="key", units=heads * plain)
         turned = stack.dense(packed, takes, part="rotary", units=rotary)
@@ -115,7 +125,7 @@ class DeepseekV32(Latent):
     def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
         kept = self.config.size("index_topk")
         if kept >= self.num_tokens:
-            stack.use(f"{self.attention_name}.indexer")  # Every key is kept.
+            stack.hold(f"{self.attention_name}.indexer")  # Every key is kept.
         what = f"that {kept:,} of {self.num_tokens:,} keys are attended to"
         stack.leave_out(f"{self.attention_name}.indexer", what)
         return super().compute_attention(stack, takes, index)
@@ -135,7 +145,6 @@ class GlmMoeDsa(DeepseekV32):
     """GLM 5, of which some blocks index keys for those that follow. 2026."""
 
     model_types = ("glm_moe_dsa",)
-    compute = Family.compute
 
     def indexer(self) -> None:
         if self.indexes:
@@ -150,19 +159,22 @@ class Axk1(DeepseekV3):
     """A.X K1. SK Telecom 2026."""
 
     model_types = ("axk1",)
-    compute = Family.compute
     num_dense = 1
 
     def mixture(self) -> None:
         super().mixture()
         self.norm("post_mlp_layernorm", self.width)
 
+    def compute_feed_forward(self, stack: Stack, takes: str, index: int) -> str:
+        out = super().compute_feed_forward(stack, takes, index)
+        name = f"{self.mixture_name}.post_mlp_layernorm" if self.is_mixture(index) else ""
+        return self.compute_norm(stack, name, out)
+
 
 class LongcatFlash(Latent):
     """LongCat-Flash, with two attentions a block and experts that do nothing. arXiv:2509.01322."""
 
     model_types = ("longcat_flash",)
-    compute = Family.compute
     hidden_key = "ffn_hidden_size"
     router = "router.classifier"
     correction = "router.e_score_correction_bias"
@@ -188,6 +200,23 @@ class LongcatFlash(Latent):
             gate_up_proj=self.weight(self.num_experts, 2 * size, width),
             down_proj=self.weight(count, width, size),
         )
+
+    def compute_block(self, stack: Stack, index: int) -> None:
+        stream, mixed = "input", ""
+        for half in range(2):
+            normed = self.compute_norm(stack, f"{self.norms.before_attention}.{half}", stream)
+            out = self.compute_latent(stack, f"self_attn.{half}", normed)
+            stream = stack.sum(f"self_attn.{half}.sum", stream, out)
+            normed = self.compute_norm(stack, f"{self.norms.before_mlp}.{half}", stream)
+            if not half:
+                what, shape = "mixture with identity experts", (stack.steps, self.width)
+                mixed = stack.unknown("mlp", normed, what, shape, "mlp")
+            inner = self.compute_dense(stack, f"mlps.{half}", normed)
+            stream = stack.sum(f"mlps.{half}.sum", stream, inner)
+        stack.sum("mlp.sum", stream, mixed)
+
+    def low_rank_factor(self, rank: int) -> float:
+        return math.sqrt(self.width / rank)
 
     @property
     def query_dim(self) -> int:

@@ -6,6 +6,7 @@ import math
 from typing import ClassVar
 
 from initcli.initializers import Constant
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.decoder import (
     AFTER,
     AROUND,
@@ -15,7 +16,7 @@ from initcli.sources.huggingface.families.decoder import (
     Norms,
 )
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
-from initcli.sources.huggingface.stack import Stack
+from initcli.sources.huggingface.stack import Heads, Stack
 
 
 class Llama(Decoder):
@@ -96,12 +97,6 @@ class Gemma3(Gemma2):
     model_types = ("gemma3_text",)
     heads = ("ForCausalLM", "TextModel", "TextForSequenceClassification")
     has_qk_norm = True
-
-    def add_head(self, head: str) -> None:
-        super().add_head(head.removeprefix("Text"))
-
-    def compute_head(self, stack: Stack, head: str, takes: str, table: str) -> None:
-        super().compute_head(stack, head.removeprefix("Text"), takes, table)
 
 
 class Phi(Decoder):
@@ -228,7 +223,7 @@ class StableLm(Decoder):
     def compute_query_norm(self, stack: Stack, name: str, takes: str, heads: int) -> str:
         # All heads have norms that start alike.
         normed = super().compute_query_norm(stack, f"{name}.norms.0", takes, heads)
-        stack.use(name)
+        stack.hold(name)
         return normed
 
     @property
@@ -337,7 +332,7 @@ class Apertus(Decoder):
         self.modules.add("act_fn", "XIELU", **tensors)
 
     def compute_dense(self, stack: Stack, name: str, takes: str) -> str:
-        stack.use(f"{name}.act_fn")  # What it learns is written in the activation.
+        stack.hold(f"{name}.act_fn")  # What it learns is written in the activation.
         return super().compute_dense(stack, name, takes)
 
 
@@ -403,7 +398,6 @@ class DiffLlama(Decoder):
     """The differential transformer. Ye et al. 2024, arXiv:2410.05258."""
 
     model_types = ("diffllama",)
-    gap = "differences of two attentions"
     question_prefix = "transformer"
 
     def attention(self, index: int) -> None:
@@ -411,6 +405,31 @@ class DiffLlama(Decoder):
         drawn = Tensor((self.head_dim,), normal(self.config.number("lambda_std_dev")))
         names = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")
         self.modules.add("", "Attention", **dict.fromkeys(names, drawn))
+
+    def compute_attention(self, stack: Stack, takes: str, index: int) -> str:
+        # The second half of the heads is subtracted from the first; each attends to two values.
+        scope, count, each = self.attention_name, self.num_heads // 2, self.head_dim
+        heads = Heads(count, self.num_keys // 2, each)
+        if self.num_heads % 2 or self.num_keys % 2:
+            raise NotComputed("differences of an odd number of heads")
+        value, start = stack.dense(f"{scope}.v_proj", takes), 0.8 - 0.6 * math.exp(-0.3 * index)
+        one, two = (
+            stack.attend(
+                f"{scope}.{part}",
+                stack.dense(f"{scope}.q_proj", takes, part=part, units=count * each),
+                stack.dense(f"{scope}.k_proj", takes, part=part, units=heads.keys * each),
+                value,
+                heads,
+                causal=True,
+            )
+            for part in ("first", "second")
+        )
+        for name in ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"):
+            stack.leave_out(f"{scope}.{name}", "the learned part of the factor on the difference")
+        mixed = stack.sum(f"{scope}.difference", one, stack.scaled(f"{scope}.less", two, -start))
+        epsilon = self.config.number(self.epsilon_key)
+        mixed = stack.norm_of_heads(f"{scope}.groupnorm", mixed, count, 2 * each, "", epsilon)
+        return stack.dense(f"{scope}.o_proj", stack.scaled(f"{scope}.scaled", mixed, 1 - start))
 
 
 class BitNet(Decoder):

@@ -23,6 +23,8 @@ class Experts(Decoder):
     router: ClassVar[str] = "gate"
     mixture_name: ClassVar[str] = "mlp"
     """Name of the mixture in its block."""
+    is_transposed: ClassVar[bool] = False
+    """Whether the first axis of an expert's weight is that of its inputs."""
     correction: ClassVar[str] = ""
     """Name of the bias that balances the experts, if there is one."""
     shared: ClassVar[str] = ""
@@ -68,12 +70,14 @@ class Experts(Decoder):
     def experts(self) -> None:
         """Add the experts."""
         count, size, width = self.num_experts, self.expert_size, self.width
-        self.modules.add(
-            "experts",
-            "Experts",
-            gate_up_proj=self.weight(count, 2 * size, width),
-            down_proj=self.weight(count, width, size),
-        )
+        into, back = self.expert(count, width, 2 * size), self.expert(count, size, width)
+        self.modules.add("experts", "Experts", gate_up_proj=into, down_proj=back)
+
+    def expert(self, count: int, inputs: int, outputs: int) -> Tensor:
+        """The weight of so many experts."""
+        if self.is_transposed:
+            return Tensor((count, inputs, outputs), self.filled, (1,), (2,))
+        return self.weight(count, outputs, inputs)
 
     def weight(self, *shape: int) -> Tensor:
         """The weight of routers and experts, from the last axis to that before it."""
@@ -85,7 +89,7 @@ class Experts(Decoder):
             return super().compute_feed_forward(stack, takes, index)
         scope = self.mixture_name
         if self.correction:
-            stack.use(f"{scope}.{self.correction}")  # It is 0, and not trained by gradients.
+            stack.hold(f"{scope}.{self.correction}")  # It is 0, and not trained by gradients.
         if (self.config.optional_size("n_group") or 1) > 1:
             stack.notes["the signal leaves out that experts are chosen from some groups"] = None
         experts = self.compute_experts(stack, takes, index)
@@ -104,7 +108,8 @@ class Experts(Decoder):
             how["scale"] = self.config.number(self.scale_key)
         router = f"{scope}.{self.router}"
         chosen = min(top_k, count)
-        return stack.experts(f"{scope}.experts", router, takes, chosen, self.activation, **how)
+        activation = self.expert_activation
+        return stack.experts(f"{scope}.experts", router, takes, chosen, activation, **how)
 
     def compute_shared(self, stack: Stack, takes: str, experts: str) -> str:
         """Add what the experts compute that every token takes, and the sum of all."""
@@ -115,6 +120,11 @@ class Experts(Decoder):
     def top_k(self, index: int) -> int:
         """The number of experts that each token takes in that block."""
         return self.config.size(self.top_k_key)
+
+    @property
+    def expert_activation(self) -> str:
+        """The activation of chosen experts."""
+        return self.activation
 
     @property
     def filled(self) -> Initializer:
@@ -252,6 +262,7 @@ class GptOss(Experts):
 
     model_types = ("gpt_oss",)
     router = "router"
+    is_transposed = True
     expert_size_key = "intermediate_size"
 
     def attention(self, index: int) -> None:
@@ -269,9 +280,9 @@ class GptOss(Experts):
         self.modules.add(
             "experts",
             "Experts",
-            gate_up_proj=Tensor((count, width, 2 * size), self.filled, (1,), (2,)),
+            gate_up_proj=self.expert(count, width, 2 * size),
             gate_up_proj_bias=Tensor((count, 2 * size), ZERO),
-            down_proj=Tensor((count, size, width), self.filled, (1,), (2,)),
+            down_proj=self.expert(count, size, width),
             down_proj_bias=Tensor((count, width), ZERO),
         )
 
@@ -282,7 +293,7 @@ class GptOss(Experts):
         return super().compute_experts(stack, takes, index, offset=1.0)
 
     @property
-    def activation(self) -> str:
+    def expert_activation(self) -> str:
         return "quick_gelu"
 
 
@@ -335,8 +346,9 @@ class Llama4(Experts):
     """The text model of Llama 4. Meta 2025."""
 
     model_types = ("llama4_text",)
-    gap = "experts whose inputs are weighed, not their outputs"
     heads = ("ForCausalLM", "TextModel")
+    has_qk_norm = "use_qk_norm"
+    is_transposed = True
     mixture_name = "feed_forward"
     mlp_name = "feed_forward"
     router = "router"
@@ -357,22 +369,42 @@ class Llama4(Experts):
             with self.modules.within(self.mlp_name):
                 self.dense(self.config.size("intermediate_size_mlp"))
 
-    def experts(self) -> None:
-        count, size, width = self.num_experts, self.expert_size, self.width
-        self.modules.add(
-            "experts",
-            "Experts",
-            gate_up_proj=Tensor((count, width, 2 * size), self.filled, (1,), (2,)),
-            down_proj=Tensor((count, size, width), self.filled, (1,), (2,)),
-        )
+    def norms_queries(self, index: int) -> bool:
+        if not super().norms_queries(index):
+            return False
+        given: tuple[int, ...] = ()
+        if not self.config.is_null("no_rope_layers"):
+            given = self.config.numbers("no_rope_layers", self.num_blocks)
+        step = self.config.size("no_rope_layer_interval")
+        return bool(given[index]) if given else (index + 1) % step != 0
+
+    def query_norm(self, name: str, heads: int) -> None:
+        """It has no weights."""
+
+    def compute_query_norm(self, stack: Stack, name: str, takes: str, heads: int) -> str:
+        epsilon = self.config.number(self.epsilon_key)
+        return stack.norm_of_heads(name, takes, heads, self.head_dim, "", epsilon)
+
+    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
+        scope, what = self.mixture_name, "mixture of experts with weighted inputs"
+        held = (f"{scope}.{name}" for name in ("experts", self.router))
+        return stack.unknown(f"{scope}.experts", takes, what, (stack.steps, self.width), *held)
 
 
 class Phimoe(Experts):
     """Phi 3.5 with experts. arXiv:2404.14219."""
 
     model_types = ("phimoe",)
-    gap = "experts that are chosen one after the other"
     norm_kind = "LayerNorm"
     head_bias = "lm_head_bias"
     router = "router"
     expert_size_key = "intermediate_size"
+
+    def compute_experts(self, stack: Stack, takes: str, index: int, **how: Any) -> str:
+        # Each has the share 1, unless another logit is within 2 % of its own.
+        note = "the signal leaves out that experts with nearly equal logits share a weight"
+        stack.notes[note] = None
+        return super().compute_experts(stack, takes, index, scale=2.0)
+
+    def top_k(self, index: int) -> int:
+        return 2

@@ -64,8 +64,10 @@ class Pair(Family):
                 if head != "Model" and self.is_tied:
                     stack.will_tie(text.table)
                 table = stack.embedding(text.table, tokens)
-                words = text.compute_embeddings(stack, table)
-                stream = stack.add("Concatenate", "image_and_text", [seen, words], axis=1)
+                stream = text.compute_embeddings(stack, table)
+                if seen:
+                    stream = stack.add("Concatenate", "image_and_text", [seen, stream], axis=1)
+                    stack.steps += text.num_tokens
                 stream = text.compute_blocks(stack, stream)
         if head != "Model":
             tied = self.is_tied
@@ -75,7 +77,7 @@ class Pair(Family):
             stack.scaled("logit_scale", logits, text.logit_scale)
 
     def compute_image(self, stack: Stack) -> str:
-        """Add what the vision tower and the projector make of an image."""
+        """Add what the vision tower and the projector make of an image; empty without them."""
         first, *others = self.vision_names
         for name in others:
             stack.leave_out(name, "the tower for videos")

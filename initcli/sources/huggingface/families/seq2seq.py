@@ -72,7 +72,7 @@ class Bart(Family):
             stream = self.compute_side(stack, "decoder", vectors["decoder"], source)
         match head:
             case "ForConditionalGeneration":
-                stack.use("final_logits_bias")  # It is 0.
+                stack.hold("final_logits_bias")  # It is 0.
                 self.compute_output(stack, "lm_head", table, stream)
             case "ForSequenceClassification":
                 last = stack.one("classification_head", stream, -1)

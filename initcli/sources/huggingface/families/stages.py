@@ -26,7 +26,7 @@ class RegNet(ResNet):
         self.convolution("layer.1", outputs, outputs, 3, groups)
         last = "layer.2"
         if self.config.word("layer_type", ("y", "x")) == "y":
-            self.squeeze("layer.2.attention", outputs, round(inputs / 4))
+            self.squeeze("layer.2.attention", outputs, max(round(inputs / 4), 1))
             last = "layer.3"
         self.convolution(last, outputs, outputs, 1)
 

@@ -44,8 +44,8 @@ class Tower(Family):
         what = "layers of the vision tower that nothing takes"
         for index in range(count, self.num_layers):
             stack.leave_out(f"encoder.layers.{index}", what)
-        stack.use(self.last_norm)
-        stack.use("head")
+        stack.hold(self.last_norm)
+        stack.hold("head")
         return stack.without_first(stream) if "embeddings.class_embedding" in stack else stream
 
     def compute_layers(self, stack: Stack, count: int | None = None) -> str:

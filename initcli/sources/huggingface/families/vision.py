@@ -112,7 +112,7 @@ class Vit(Family):
         stream = stack.patches("embeddings.patch_embeddings.projection", image, patch, count)
         for name in reversed(self.extra_tokens):
             stream = stack.token(f"embeddings.{name}", stream)
-        stack.use("embeddings.mask_token")  # It stands for patches that training hides.
+        stack.hold("embeddings.mask_token")  # It stands for patches that training hides.
         if "embeddings.position_embeddings" in stack:
             stream = stack.positions("embeddings.position_embeddings", stream)
         return stream
