@@ -19,6 +19,7 @@ import torch
 import transformers
 from make_huggingface_model_types import class_named
 
+from initcli.sources.huggingface.families.audio import POSITIONS
 from initcli.sources.huggingface.model_types import known_model_types
 
 FILE = Path(__file__).with_name("huggingface_signal_facts.json")
@@ -34,6 +35,10 @@ MIXED = {
 }
 LOOKING = ("qwen2_5_vl_vision", "qwen3_vl_vision", "qwen3_5_vision")
 SEEING = ("llava", "gemma3", "paligemma", "internvl", "cohere2_vision", "mistral3")
+JOINED = (*SEEING, "idefics2", "vipllava")
+"""Types whose images are tokens of the text."""
+TOLD = ("qwen2_audio", "voxtral", "mllama")
+"""Other types with a language model."""
 TYPES = (
     *("llama", "mistral", "ministral", "ministral3", "cwm", "qwen2", "qwen3", "gemma", "gemma2"),
     *("gemma3_text", "phi", "phi3", "olmo", "olmo2", "olmo3", "granite", "smollm3", "cohere"),
@@ -187,6 +192,8 @@ BART = {
     "max_source_positions": 32,
     "max_target_positions": 64,
 }
+ROTARY = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}
+ROTATED = {"rope_parameters": ROTARY}
 IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
     "modernbert-decoder": {"pad_token_id": 0},
@@ -303,8 +310,92 @@ OWN |= {
     "phimoe": EXPERTS,
     "llama4_text": EXPERTS | {"intermediate_size_mlp": 512, "interleave_moe_layer_step": 2},
 }
-ROTARY = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}
-ROTATED = {"rope_parameters": ROTARY}
+SOUND = {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "conv_dim": [64, 64, 64],
+    "conv_kernel": [10, 3, 2],
+    "conv_stride": [5, 2, 2],
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+STABLE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+TWO = {"text_config": TEXT, "vision_config": VISION}
+READ = BART | {"max_position_embeddings": 64}
+ENCODED = {"vocab_size": 512, "d_model": 256, "d_kv": 32, "d_ff": 512, "num_layers": 4}
+HEARD = {
+    "audio_token_index": 511,
+    "audio_token_id": 511,
+    "text_config": LANGUAGE | {"model_type": "qwen2"},
+}
+RESAMPLED = {
+    "resampler_n_latents": 16,
+    "resampler_depth": 2,
+    "resampler_n_heads": 4,
+    "resampler_head_dim": 32,
+    "num_key_value_heads": 2,
+}
+TILED = VISION | {
+    "attention_heads": 4,
+    "num_global_layers": 0,
+    "max_num_tiles": 1,
+    "supported_aspect_ratios": [[1, 1]],
+    "intermediate_layers_indices": [0, 2],
+    "vision_output_dim": 384,
+}
+WHOLE: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("wav2vec2", "sew", "unispeech"), SOUND),
+    **dict.fromkeys(("hubert", "unispeech-sat", "wavlm"), SOUND | STABLE),
+    "data2vec-audio": SOUND | {"conv_pos_kernel_size": 7, "num_conv_pos_embeddings": 3},
+    **dict.fromkeys(("clipseg_text_model", "owlvit_text_model", "metaclip_2_text_model"), TEXT),
+    **dict.fromkeys(("altclip_vision_model", "metaclip_2_vision_model"), VISION),
+    **dict.fromkeys(("owlvit_vision_model", "blip_vision_model"), VISION),
+    "altclip_text_model": TEXT | {"max_position_embeddings": 72, "pad_token_id": 1},
+    "blip_text_model": TEXT | {"bos_token_id": 0},
+    "chinese_clip_text_model": TEXT,
+    **dict.fromkeys(("owlvit", "metaclip_2", "chinese_clip"), TWO),
+    "clipseg": TWO | {"architectures": ["CLIPSegModel"]},
+    "altclip": TWO | {"text_config": TEXT | {"max_position_embeddings": 72, "pad_token_id": 1}},
+    "blip": TWO | {"text_config": TEXT | {"encoder_hidden_size": 128}},
+    "led": READ | {"max_encoder_position_embeddings": 128, "attention_window": 128},
+    "bigbird_pegasus": READ,
+    "pegasus_x": READ | {"block_size": 64, "num_global_tokens": 2},
+    "nllb-moe": READ | {"num_experts": 4, "encoder_sparse_step": 2, "decoder_sparse_step": 2},
+    "trocr": READ,
+    "speech_to_text": BART | {"max_source_positions": 6000, "conv_channels": 128},
+    "longt5": ENCODED | {"encoder_attention_type": "transient-global"},
+    "pop2piano": ENCODED,
+    "switch_transformers": ENCODED
+    | {"num_decoder_layers": 4, "num_experts": 4, "expert_capacity": 512}
+    | {"num_sparse_encoder_layers": 2, "num_sparse_decoder_layers": 2},
+    **dict.fromkeys(("qwen2_audio_encoder", "voxtral_encoder"), BART),
+    "qwen2_audio": HEARD | {"audio_config": {"model_type": "qwen2_audio_encoder", **BART}},
+    "voxtral": HEARD | {"audio_config": BART | {"intermediate_size": 1024}},
+    "glm4v_text": LANGUAGE | ROTATED,
+    "glm4v_moe_text": LANGUAGE
+    | EXPERTS
+    | {"rope_parameters": ROTARY | {"mrope_section": [2, 3, 3], "partial_rotary_factor": 0.5}},
+    "glm4v_vision": {
+        "hidden_size": 256,
+        "depth": 4,
+        "num_heads": 8,
+        "out_hidden_size": 256,
+        "intermediate_size": 512,
+    },
+    "llama4_vision_model": VISION
+    | {"intermediate_size": 512, "projector_input_dim": 256, "projector_output_dim": 256},
+    "mllama_text_model": LANGUAGE | {"cross_attention_layers": [4], "pad_token_id": 0},
+    "mllama": {
+        "image_token_index": 511,
+        "text_config": LANGUAGE | {"cross_attention_layers": [1, 3], "pad_token_id": 0},
+        "vision_config": TILED,
+    },
+    "idefics2": pair("mistral", "idefics2_vision", perceiver_config=RESAMPLED),
+    "vipllava": pair("llama", "clip_vision_model", vision_feature_layer=[-1, 1, 0]),
+}
+"""Configurations of types whose keys are not those of decoders."""
 OWN |= {f"{name}_text": ROTATED for name in ("qwen2_5_vl", "qwen2_vl", "qwen3_vl")}
 RENAMED = {
     "hidden_size": "n_embd",
@@ -317,6 +408,8 @@ RENAMED = {
 
 def configuration(model_type: str) -> dict[str, Any]:
     """A small configuration, with heads of keys of their own where the class has them."""
+    if model_type in WHOLE:
+        return {"model_type": model_type, **WHOLE[model_type]}
     sizes = dict(SIZES)
     if model_type in OLD:
         sizes = {RENAMED.get(key, key): value for key, value in sizes.items()}
@@ -355,18 +448,51 @@ def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
         inputs["pixel_values"] = torch.randn(16, 64, 3 * settings.patch_size**2)
         inputs["spatial_shapes"] = torch.full((16, 2), 8)
         inputs["pixel_attention_mask"] = torch.ones(16, 64)
+    elif settings.model_type == "speech_to_text":
+        inputs["input_features"] = torch.randn(16, 2048, 80)
+    elif settings.model_type == "pop2piano":
+        inputs["input_features"] = torch.randn(16, 512, settings.d_model)
+    elif hasattr(settings, "audio_config"):
+        audio = settings.audio_config
+        frames = 2 * audio.max_source_positions
+        inputs["input_features"] = torch.randn(16, audio.num_mel_bins, frames)
+        if "feature_attention_mask" in names:
+            inputs["feature_attention_mask"] = torch.ones(16, frames, dtype=torch.long)
+    elif "aspect_ratio_ids" in names:
+        inputs["pixel_values"] = torch.randn(16, 1, 1, 3, 64, 64)
+        inputs["aspect_ratio_ids"] = torch.ones(16, 1, dtype=torch.long)
+        inputs["aspect_ratio_mask"] = torch.ones(16, 1, 1, dtype=torch.long)
     elif "input_features" in names:
         frames = 2 * settings.max_source_positions
         inputs["input_features"] = torch.randn(16, settings.num_mel_bins, frames)
+    elif "input_values" in names:
+        samples = POSITIONS
+        for kernel, stride in zip(settings.conv_kernel[::-1], settings.conv_stride[::-1]):
+            samples = (samples - 1) * stride + kernel
+        inputs["input_values"] = torch.randn(16, samples)
     elif "pixel_values" in names:
         inputs["pixel_values"] = torch.randn(16, 3, 64, 64)
     # Without a limit of positions, 512 tokens are followed.
     steps = 512 if hasattr(settings, "d_kv") else 64
     rows = getattr(settings, "vocab_size", 0) or SIZES["vocab_size"]
     for name in ("input_ids", "decoder_input_ids"):
-        if name in names:
+        if name in names and (name != "input_ids" or "input_features" not in inputs):
             inputs[name] = torch.randint(rows, (16, steps))
-    if settings.model_type in SEEING:
+    if settings.model_type == "trocr":
+        inputs["encoder_hidden_states"] = torch.randn(16, 512, settings.d_model)
+    if hasattr(settings, "audio_config"):
+        audio = settings.audio_config
+        merged = 2 if settings.model_type == "qwen2_audio" else audio.intermediate_size // 256
+        heard = torch.full((16, audio.max_source_positions // merged), 511)
+        inputs["input_ids"] = torch.cat([heard, torch.randint(500, (16, 64))], 1)
+        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    if settings.model_type == "mllama":
+        inputs["cross_attention_mask"] = torch.ones(16, 64, 1, 1, dtype=torch.long)
+    if settings.model_type == "idefics2":
+        inputs["pixel_values"] = inputs["pixel_values"][:, None]
+        image = torch.full((16, 16), settings.image_token_id)
+        inputs["input_ids"] = torch.cat([image, torch.randint(500, (16, 64))], 1)
+    elif settings.model_type in JOINED:
         # As many tokens of an image as the projector makes, and then text.
         seen = model.get_image_features(inputs["pixel_values"], **sizes(settings)).pooler_output
         count = (seen[0] if isinstance(seen, (list, tuple)) else seen).shape[-2]
@@ -384,17 +510,19 @@ def sizes(settings: Any) -> dict[str, torch.Tensor]:
     return {"image_sizes": torch.full((16, 2), 64)} if settings.model_type == "mistral3" else {}
 
 
-def states_of(outputs: Any) -> dict[str, Any]:
+def states_of(settings: Any, outputs: Any, inputs: Any) -> dict[str, Any]:
     """The stream behind each block, by the part of the model that has it."""
+    if "input_values" in inputs:
+        return {"encoder.layers": outputs.hidden_states}
+    if settings.model_type in (*JOINED, *TOLD):
+        part = "text_model" if settings.model_type == "idefics2" else "language_model"
+        return {part: outputs.hidden_states}
     if "text_model_output" in outputs:
         parts = ("text", "vision")
         return {part: outputs[f"{part}_model_output"].hidden_states for part in parts}
     if "encoder_hidden_states" in outputs:
         return {part: outputs[f"{part}_hidden_states"] for part in ("encoder", "decoder")}
-    part = (
-        "language_model" if "image_hidden_states" in outputs or "image_outputs" in outputs else ""
-    )
-    return {part: outputs.hidden_states}
+    return {"": outputs.hidden_states}
 
 
 def streams(config: dict[str, Any]) -> dict[str, list[float]]:
@@ -410,7 +538,7 @@ def streams(config: dict[str, Any]) -> dict[str, list[float]]:
         with torch.no_grad():
             inputs = given(settings, model) | {"output_hidden_states": True}
             outputs = model(**inputs, **({"use_cache": False} if is_language else {}))
-        for part, states in states_of(outputs).items():
+        for part, states in states_of(settings, outputs, inputs).items():
             found.setdefault(part, []).append([float(each.std()) for each in states[1:-1]])
     return {
         part: [float(f"{each:.5g}") for each in np.mean(sizes, 0)] for part, sizes in found.items()
@@ -420,7 +548,7 @@ def streams(config: dict[str, Any]) -> dict[str, list[float]]:
 def main() -> None:
     """Write the file."""
     facts = json.loads(FILE.read_text()) if sys.argv[1:] else {}
-    for model_type in sys.argv[1:] or TYPES:
+    for model_type in sys.argv[1:] or (*TYPES, *WHOLE):
         config = configuration(model_type)
         facts[model_type] = {"config": config, "stream": streams(config)}
     lines = (f"{json.dumps(key)}: {json.dumps(each)}" for key, each in facts.items())

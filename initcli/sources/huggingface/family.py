@@ -111,13 +111,14 @@ class Family:
         """
         raise NotComputed(self.gap)
 
-    def compute_features(self, stack: Stack, layer: int | None) -> str:
+    def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         """Add the layers that turn an image into features for another model.
 
         Args:
             stack: the entries.
             layer: number of the layer whose output is taken; 0 for the input of the first, a
-                negative number counts from the end, None for the end of the model.
+                negative number counts from the end, None for the end of the model. The outputs of
+                several are concatenated.
 
         Raises:
             NotComputed: no layer describes a part of it.

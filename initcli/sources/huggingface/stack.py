@@ -18,6 +18,7 @@ _ACTIVATIONS: Mapping[str, Any] = {
     "gelu_accurate": _APPROXIMATE,
     "gelu_pytorch_tanh": _APPROXIMATE,
     "gelu_python_tanh": _APPROXIMATE,
+    "elu": "elu",
     "leaky_relu": {"type": "leaky_relu", "negative_slope": 0.01},
     "linear": "linear",
     "mish": "mish",
@@ -71,33 +72,66 @@ class Stack(Entries):
 
     def positions(self, name: str, takes: str) -> str:
         """Add a table with a vector for each position, and its sum with the stream."""
+        return self.sum(f"{name}.sum", takes, self.places(name, takes))
+
+    def places(self, name: str, takes: str) -> str:
+        """Add a table with a vector for each position, and look up those of the input."""
         weight = f"{name}.weight"
         table = self.tensor(weight if weight in self else name)
-        sizes = {"sequence_length": table.shape[-2], "initializer": self.filled(table.initializer)}
-        vectors = self.add("PositionEmbedding", name, takes, **sizes)
-        return self.sum(f"{name}.sum", takes, vectors)
+        how = {"sequence_length": table.shape[-2], "initializer": self.filled(table.initializer)}
+        if not table.trainable:
+            how["trainable"] = False
+        return self.add("PositionEmbedding", name, takes, **how)
 
     def sines(self, name: str, takes: str) -> str:
         """Add sines of each position, and their sum with the stream."""
         self.hold(name)
         return self.sum(f"{name}.sum", takes, self.add("SinePositionEncoding", name, takes))
 
+    def learned(self, name: str, takes: str, count: int) -> str:
+        """Add so many learned positions of a table, in place of those of another stream."""
+        more = count - self.steps
+        kind = "ZeroPadding1D" if more > 0 else "Cropping1D"
+        resized = {"padding": [0, more]} if more > 0 else {"cropping": [0, -more]}
+        self.steps = count
+        return self.places(name, self.add(kind, f"{name}.places", takes, **resized))
+
     def image(self, name: str, height: int, width: int, channels: int) -> str:
         """Add an input: an image."""
         return self.add("Input", name, shape=[height, width, channels])
 
-    def convolution(self, name: str, takes: str, *, activation: str = "", **how: Any) -> str:
-        """Add a convolution."""
-        kernel, bias = self._projection(name)
-        outputs, _, *size = kernel.shape
+    def cut_image(self, count: int, size: int) -> str:
+        """Add an input: so many patches of an image, each as a vector."""
+        if not count:
+            raise NotComputed("an image that is smaller than a patch")
+        self.steps = count
+        return self.add("Input", "image_patches", shape=[count, size])
+
+    def convolution(
+        self,
+        name: str,
+        takes: str,
+        *,
+        activation: str = "",
+        kernel: str = "weight",
+        part: str = "",
+        **how: Any,
+    ) -> str:
+        """Add a convolution, whose kernel is the tensor of that name of the module.
+
+        A ``part`` is so many ``filters`` of a packed one.
+        """
+        weight, bias = self._projection(name, kernel)
+        outputs, _, *size = weight.shape
         arguments: Entry = {"activation": self.activation(activation)} if activation else {}
-        arguments |= {"kernel_initializer": self.filled(kernel.initializer)}
+        arguments |= {"kernel_initializer": self.filled(weight.initializer)}
         if bias is None:
             arguments["use_bias"] = False
         else:
             arguments["bias_initializer"] = self.filled(bias.initializer)
         kind = f"Conv{len(size)}D"
-        return self.add(kind, name, takes, filters=outputs, kernel_size=size, **how, **arguments)
+        how = {"filters": outputs, "kernel_size": size, **how}
+        return self.add(kind, f"{name}.{part}" if part else name, takes, **how, **arguments)
 
     def causal_convolution(self, name: str, takes: str, activation: str = "") -> str:
         """Add a convolution of each channel over the positions up to each."""
@@ -130,6 +164,11 @@ class Stack(Entries):
         value = scale.initializer.arguments["value"]
         sizes = {"init_values": value, "projection_dim": scale.shape[-1]}
         return self.add("LayerScale", name, takes, **sizes)
+
+    def scale(self, name: str, takes: str) -> str:
+        """Add a learned factor of all entries."""
+        filled = self.filled(self.tensor(name).initializer)
+        return self.add("Scale", name, takes, initializer=filled)
 
     def activated(self, name: str, takes: str, activation: str) -> str:
         """Add an activation."""
@@ -383,6 +422,40 @@ class Stack(Entries):
             **own,
         )
 
+    def own_experts(
+        self,
+        name: str,
+        router: str,
+        takes: str,
+        top_k: int,
+        activation: str,
+        names: tuple[str, str],
+        **how: Any,
+    ) -> str:
+        """Add a mixture of experts that are modules ``expert_0``, ..., of which biases start at 0.
+
+        The names are those of an expert's two projections.
+        """
+        weight, _ = self._projection(router)
+        up, down = (self.tensor(f"{name}.expert_0.{each}.weight") for each in names)
+        count, _ = weight.shape
+        for expert in range(1, count):
+            for each in names:
+                self.tensor(f"{name}.expert_{expert}.{each}.weight")
+        mixed = self.add(
+            *("MixtureOfExperts", name, takes),
+            num_experts=count,
+            top_k=top_k,
+            units=up.shape[0],
+            activation=self.activation(activation),
+            kernel_initializer=self.filled(up.initializer),
+            down_initializer=self.filled(down.initializer),
+            router_initializer=self.filled(weight.initializer),
+            **how,
+        )
+        self.hold(name)
+        return mixed
+
     def sum(self, name: str, *takes: str) -> str:
         """Add the sum of entries."""
         return self.add("Add", name, list(takes))
@@ -401,9 +474,9 @@ class Stack(Entries):
             raise NotComputed(f"the activation '{name}'")
         return _ACTIVATIONS[name]
 
-    def _projection(self, name: str) -> tuple[Tensor, Tensor | None]:
+    def _projection(self, name: str, weight: str = "weight") -> tuple[Tensor, Tensor | None]:
         """The kernel and the bias of a projection; None without a bias."""
-        kernel = self.tensor(f"{name}.weight")
+        kernel = self.tensor(f"{name}.{weight}")
         bias = f"{name}.bias"
         return kernel, self.tensor(bias) if bias in self else None
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from initcli.initializers import Constant, Initializer, RandomUniform
 from initcli.initializers.given import Unknown
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor, normal
+from initcli.sources.huggingface.stack import Heads, Stack
+
+POSITIONS = 50
+"""Positions of an input whose signal is followed: a second of sound, at most."""
 
 
 class Wav2Vec2(Family):
@@ -43,6 +47,147 @@ class Wav2Vec2(Family):
             case "ForXVector":
                 self.layer_weights()
                 self.speaker(width)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        stack.steps = POSITIONS
+        with stack.within("" if head == "Model" else self.body_name):
+            features = self.compute_features_of_sound(stack)
+            stream = self.compute_encoder(stack, self.compute_projection(stack, features))
+        sizes = [stack.steps, self.config.size("hidden_size")]
+        if "layer_weights" in stack:
+            what = "weighted sum of layers"
+            stream = stack.unknown("layer_weights", stream, what, sizes, "layer_weights")
+        match head:
+            case "ForCTC":
+                stack.dense("lm_head", stream)
+            case "ForPreTraining":
+                stack.dense("project_hid", stream)
+                sizes = [stack.steps, self.config.size("codevector_dim")]
+                what = "choice of code vectors"
+                stack.dense(
+                    "project_q", stack.unknown("quantizer", features, what, sizes, "quantizer")
+                )
+            case "ForSequenceClassification":
+                stream = stack.dense("projector", stream)
+                stack.dense("classifier", stack.mean("pooled", stream))
+            case "ForAudioFrameClassification":
+                stack.dense("classifier", stream)
+            case "ForXVector":
+                self.compute_speaker(stack, stack.dense("projector", stream))
+
+    def compute_features_of_sound(self, stack: Stack) -> str:
+        """Add the convolutions over as many samples as :data:`POSITIONS` need."""
+        config, count = self.config, len(self.config.numbers("conv_dim"))
+        kernels = config.numbers("conv_kernel", count, 1)
+        strides = config.numbers("conv_stride", count, 1)
+        samples = stack.steps
+        for kernel, stride in zip(reversed(kernels), reversed(strides), strict=False):
+            samples = (samples - 1) * stride + kernel
+        stream = stack.add("Input", "samples", shape=[samples, 1])
+        activation = config.text("feat_extract_activation")
+        for index, stride in enumerate(strides):
+            name = f"feature_extractor.conv_layers.{index}"
+            if f"{name}.layer_norm" not in stack:
+                conv = f"{name}.conv"
+                stream = stack.convolution(conv, stream, activation=activation, strides=stride)
+                continue
+            stream = stack.convolution(f"{name}.conv", stream, strides=stride)
+            norm = f"{name}.layer_norm"
+            if self.is_grouped:
+                stack.use(norm)
+                stream = stack.add("GroupNormalization", norm, stream, groups=-1, epsilon=1e-5)
+            else:
+                stream = stack.norm(norm, stream, "LayerNorm", 1e-5)
+            stream = stack.activated(f"{name}.activation", stream, activation)
+        return stream
+
+    def compute_projection(self, stack: Stack, takes: str) -> str:
+        """Add the projection of features."""
+        name = "feature_projection.layer_norm"
+        normed = self.compute_norm(stack, name, takes) if name in stack else takes
+        return stack.dense("feature_projection.projection", normed)
+
+    def compute_encoder(self, stack: Stack, takes: str) -> str:
+        """Add the positions and the layers."""
+        is_before = self.is_before
+        stack.leave_out("masked_spec_embed", "the vector of positions that training masks")
+        stream = self.compute_positions(stack, takes)
+        if not is_before:
+            stream = self.compute_norm(stack, "encoder.layer_norm", stream)
+        for index in range(self.config.size("num_hidden_layers", 0)):
+            with stack.block("encoder.layers", index, stream):
+                self.compute_layer(stack, is_before=is_before)
+            stream = stack.last
+        return self.compute_norm(stack, "encoder.layer_norm", stream) if is_before else stream
+
+    @property
+    def is_before(self) -> bool:
+        """Whether norms stand before each part, in place of behind each sum."""
+        return self.config.flag("do_stable_layer_norm")
+
+    def compute_positions(self, stack: Stack, takes: str) -> str:
+        """Add the convolution for positions, and the sum of both."""
+        name = "encoder.pos_conv_embed.conv"
+        return stack.sum(f"{name}.sum", takes, self.compute_weight_norm(stack, name, takes))
+
+    def compute_weight_norm(self, stack: Stack, name: str, takes: str, strides: int = 1) -> str:
+        """Add a convolution whose weight is a size and a direction."""
+        weight = "parametrizations.weight"
+        stack.hold(f"{name}.{weight}.original0")  # They are the norms of the kernel at the start.
+        return stack.convolution(
+            name,
+            takes,
+            activation=self.config.text("feat_extract_activation"),
+            kernel=f"{weight}.original1",
+            groups=self.config.size("num_conv_pos_embedding_groups"),
+            padding="same",
+            strides=strides,
+        )
+
+    def compute_layer(self, stack: Stack, *, is_before: bool) -> None:
+        """Add what one layer computes."""
+        count = self.config.size("num_attention_heads")
+        heads = Heads(count, count, self.config.size("hidden_size") // count)
+        normed = self.compute_norm(stack, "layer_norm", "input") if is_before else "input"
+        qkv = ("attention.q_proj", "attention.k_proj", "attention.v_proj")
+        inner = stack.attention("attention", normed, heads, qkv, "attention.out_proj", causal=False)
+        stream = stack.sum("attention.sum", "input", inner)
+        norm = "final_layer_norm" if is_before else "layer_norm"
+        normed = self.compute_norm(stack, norm, stream)
+        stream = stream if is_before else normed
+        activation = self.config.text("hidden_act")
+        inner = stack.dense("feed_forward.intermediate_dense", normed, activation)
+        inner = stack.dense("feed_forward.output_dense", inner)
+        stream = stack.sum("feed_forward.sum", stream, inner)
+        if not is_before:
+            self.compute_norm(stack, "final_layer_norm", stream)
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a normalization."""
+        return stack.norm(name, takes, "LayerNorm", self.config.number("layer_norm_eps") or 1e-5)
+
+    def compute_speaker(self, stack: Stack, takes: str) -> None:
+        """Add the layers over time that tell speakers apart."""
+        sizes = self.config.numbers("tdnn_dim", least=1)
+        kernels = self.config.numbers("tdnn_kernel", len(sizes), 1)
+        dilations = self.config.numbers("tdnn_dilation", len(sizes), 1)
+        layers = zip(sizes, kernels, dilations, strict=False)
+        for index, (size, kernel, dilation) in enumerate(layers):
+            name = f"tdnn.{index}.kernel"
+            filled = stack.filled(stack.tensor(f"{name}.weight").initializer)
+            stack.use(f"{name}.bias")
+            takes = stack.add(
+                *("Conv1D", name, takes),
+                filters=size,
+                kernel_size=kernel,
+                dilation_rate=dilation,
+                activation="relu",
+                kernel_initializer=filled,
+            )
+        sizes = sizes or (1,)
+        pooled = stack.unknown("statistics", takes, "pooling of means and stds", [2 * sizes[-1]])
+        stack.dense("classifier", stack.dense("feature_extractor", pooled))
+        stack.leave_out("objective", "the loss")
 
     def layer_weights(self) -> None:
         """Add the weights of layers in what the head sees, if it sees all."""
@@ -210,6 +355,11 @@ class WavLm(UniSpeechSat):
             if not index:
                 modules.embedding("rel_attn_embed", config.size("num_buckets"), heads)
 
+    def compute_layer(self, stack: Stack, *, is_before: bool) -> None:
+        for name in ("gru_rel_pos_const", "gru_rel_pos_linear", "rel_attn_embed"):
+            stack.leave_out(f"attention.{name}", "the biases of relative positions")
+        super().compute_layer(stack, is_before=is_before)
+
 
 class Data2VecAudio(UniSpeechSat):
     """data2vec for sound. Baevski et al. 2022, arXiv:2202.03555."""
@@ -229,6 +379,22 @@ class Data2VecAudio(UniSpeechSat):
             name = f"pos_conv_embed.layers.{index}.conv"
             self.modules.add(name, "Conv1d", weight=weight, bias=bias)
 
+    is_before = False
+
+    def compute_positions(self, stack: Stack, takes: str) -> str:
+        config, stream = self.config, takes
+        how: dict[str, Any] = {
+            "groups": config.size("num_conv_pos_embedding_groups"),
+            "padding": "same",
+        }
+        for index in range(config.size("num_conv_pos_embeddings", 0)):
+            name = f"encoder.pos_conv_embed.layers.{index}"
+            stream = stack.convolution(f"{name}.conv", stream, **how)
+            stream = stack.norm(f"{name}.layer_norm", stream, "", 1e-5)
+            activation = config.text("feat_extract_activation")
+            stream = stack.activated(f"{name}.activation", stream, activation)
+        return stack.sum("encoder.pos_conv_embed.sum", takes, stream)
+
 
 class Sew(Hubert):
     """SEW, which squeezes time. Wu et al. 2021, arXiv:2109.06870."""
@@ -242,6 +408,27 @@ class Sew(Hubert):
             self.modules.linear("feature_projection", inputs, width)
         squeeze = self.config.size("squeeze_factor")
         self.modules.linear("encoder.upsample.projection", width, width * squeeze)
+
+    is_before = False
+
+    def compute_projection(self, stack: Stack, takes: str) -> str:
+        normed = self.compute_norm(stack, "layer_norm", takes)
+        name = "feature_projection"
+        return stack.dense(name, normed) if name in stack else normed
+
+    def compute_positions(self, stack: Stack, takes: str) -> str:
+        name, squeeze = "encoder.pos_conv_embed.conv", self.config.size("squeeze_factor")
+        moved = self.compute_weight_norm(stack, name, takes, squeeze)
+        pooling = {"pool_size": squeeze, "padding": "same"}
+        pooled = stack.add("AveragePooling1D", "encoder.pool", takes, **pooling)
+        return stack.sum(f"{name}.sum", pooled, moved)
+
+    def compute_encoder(self, stack: Stack, takes: str) -> str:
+        stream, name = super().compute_encoder(stack, takes), "encoder.upsample.projection"
+        grown = stack.dense(name, stream, self.config.text("feat_extract_activation"))
+        stack.steps = -(-stack.steps // self.config.size("squeeze_factor"))
+        stack.steps *= self.config.size("squeeze_factor")
+        return stack.joined(name, grown, self.config.size("hidden_size"))
 
 
 def uniform(bound: float) -> Initializer:

@@ -85,24 +85,49 @@ class Bert(Family):
             self.task(head, width)
 
     def compute(self, stack: Stack, head: str) -> None:
+        self.compute_class(stack, head)
+
+    def compute_class(self, stack: Stack, head: str, source: str = "") -> None:
+        """Add what the class with that end of its name computes, which may attend to a source."""
         config, is_language = self.config, head in LANGUAGE_HEADS
         if config.flag("add_cross_attention"):
             raise NotComputed("attention to the output of an encoder")
         tokens = self.token_ids(stack)
         is_tied = is_language and config.flag("tie_word_embeddings")
         with stack.within("" if head == "Model" else self.body_name):
-            table, stream = self.compute_tables(stack, tokens, is_tied)
-            for index in range(config.size("num_hidden_layers", 0)):
-                with stack.block(self.blocks, index, stream):
-                    self.compute_layer(stack, is_causal=is_language and config.flag("is_decoder"))
-                stream = stack.last
-            if self.last_norm:
-                stream = self.compute_norm(stack, self.last_norm, stream)
+            is_causal = is_language and self.is_causal
+            table, stream = self.compute_body(
+                stack, tokens, is_tied=is_tied, is_causal=is_causal, source=source
+            )
             pooled = stream
             if head in POOLED and "pooler.dense" in stack:
                 pooled = stack.dense("pooler.dense", stack.one("pooler", stream), "tanh")
             stack.leave_out("pooler", "the pooler")
         self.compute_task(stack, head, stream, pooled, table if is_tied else "")
+
+    def compute_body(
+        self,
+        stack: Stack,
+        tokens: str,
+        *,
+        is_tied: bool = False,
+        is_causal: bool = False,
+        source: str = "",
+    ) -> tuple[str, str]:
+        """Add tables and layers, which attend to a source; returns the table and the stream."""
+        table, stream = self.compute_tables(stack, tokens, is_tied)
+        for index in range(self.config.size("num_hidden_layers", 0)):
+            with stack.block(self.blocks, index, stream):
+                self.compute_layer(stack, is_causal=is_causal, source=source)
+            stream = stack.last
+        if self.last_norm:
+            stream = self.compute_norm(stack, self.last_norm, stream)
+        return table, stream
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a class with a head over the vocabulary sees only earlier positions."""
+        return self.config.flag("is_decoder")
 
     def compute_tables(self, stack: Stack, tokens: str, is_tied: bool) -> tuple[str, str]:
         """Add the tables of tokens, positions and segments; returns that of tokens, and the sum."""
@@ -124,17 +149,25 @@ class Bert(Family):
             return stream
         return self.compute_norm(stack, f"{scope}.{self.table_norm}", stream)
 
-    def compute_layer(self, stack: Stack, *, is_causal: bool) -> None:
+    def compute_layer(self, stack: Stack, *, is_causal: bool, source: str = "") -> None:
         """Add what one layer computes."""
         names, stream, is_before = self.layer_names, "input", bool(self.last_norm)
-        normed = self.compute_norm(stack, names.attention_norm, stream) if is_before else stream
-        out, qkv = names.out, names.qkv
-        inner = stack.attention("attention", normed, self.heads_of, qkv, out, causal=is_causal)
-        stream = stack.sum("attention.sum", stream, inner)
-        if is_before:
-            normed = self.compute_norm(stack, names.norm, stream)
-        else:
-            normed = stream = self.compute_norm(stack, names.attention_norm, stream)
+        for cross in ("", "cross") if source else ("",):
+            norm, (query, key, value) = f"{cross}{names.attention_norm}", names.qkv
+            normed = self.compute_norm(stack, norm, stream) if is_before else stream
+            inner = stack.attention(
+                f"{cross}attention",
+                normed,
+                self.heads_of,
+                (f"{cross}{query}", f"{cross}{key}", f"{cross}{value}"),
+                f"{cross}{names.out}",
+                causal=is_causal and not cross,
+                source=source if cross else "",
+            )
+            stream = stack.sum(f"{cross}attention.sum", stream, inner)
+            if not is_before:
+                stream = self.compute_norm(stack, norm, stream)
+        normed = self.compute_norm(stack, names.norm, stream) if is_before else stream
         inner = stack.dense(names.into, normed, self.config.text(self.activation_key))
         stream = stack.sum("output.sum", stream, stack.dense(names.back, inner))
         if not is_before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from initcli.initializers import Constant
+from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.families.bert import Bert
 from initcli.sources.huggingface.families.masks import transposed
 from initcli.sources.huggingface.families.roberta import Roberta
@@ -12,13 +13,13 @@ from initcli.sources.huggingface.families.towers import Clip, ClipText, ClipVisi
 from initcli.sources.huggingface.families.vision import bounded_normal
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import Tensor
+from initcli.sources.huggingface.stack import Stack
 
 
 class ClipSegText(ClipText):
     """The text tower of CLIPSeg."""
 
     model_types = ("clipseg_text_model",)
-    compute = Family.compute
     heads = ("Model",)
 
 
@@ -26,7 +27,6 @@ class OwlText(ClipText):
     """The text towers of OWL."""
 
     model_types = ("owlvit_text_model", "owlv2_text_model")
-    compute = Family.compute
     heads = ("Model", "Transformer")
     bare = "Transformer"
 
@@ -35,14 +35,12 @@ class MetaClip2Text(ClipText):
     """The text tower of MetaCLIP 2."""
 
     model_types = ("metaclip_2_text_model",)
-    compute = Family.compute
 
 
 class OtherVision(ClipVision):
     """Vision towers that are those of CLIP."""
 
     model_types = (*("clipseg_vision_model", "altclip_vision_model", "chinese_clip_vision_model"),)
-    compute = Family.compute
     heads = ("Model",)
 
 
@@ -50,14 +48,12 @@ class MetaClip2Vision(ClipVision):
     """The vision tower of MetaCLIP 2."""
 
     model_types = ("metaclip_2_vision_model",)
-    compute = Family.compute
 
 
 class OwlVision(ClipVision):
     """The vision towers of OWL."""
 
     model_types = ("owlvit_vision_model", "owlv2_vision_model")
-    compute = Family.compute
     heads = ("Model", "Transformer")
     bare = "Transformer"
     first_norm = "pre_layernorm"
@@ -67,7 +63,6 @@ class ClipSeg(Clip):
     """CLIPSeg, which segments. Lüddecke and Ecker 2021, arXiv:2112.10003."""
 
     model_types = ("clipseg",)
-    compute = Family.compute
     heads = ("ForImageSegmentation", "Model")
 
     def describe(self, head: str) -> None:
@@ -78,6 +73,16 @@ class ClipSeg(Clip):
             self.towers()
         with self.modules.within("decoder"):
             self.decoder()
+
+    def compute(self, stack: Stack, head: str) -> None:
+        if head == "Model":
+            super().compute(stack, head)
+            return
+        with stack.within("clip"):
+            super().compute(stack, head)
+        size = list(self.part("vision_config").config.pair("image_size"))
+        seen = ["clip.visual_projection", "clip.text_projection"]
+        stack.unknown("decoder", seen, "decoder of segments", size, "decoder")
 
     def decoder(self) -> None:
         """Add what makes an image of some layers."""
@@ -112,7 +117,6 @@ class OwlVit(Clip):
     """OWL-ViT, which detects objects by their names. Minderer et al. 2022, arXiv:2205.06230."""
 
     model_types: ClassVar[tuple[str, ...]] = ("owlvit",)
-    compute = Family.compute
     heads = ("ForObjectDetection", "Model")
     body_name: ClassVar[str] = "owlvit"
     box_heads: ClassVar[dict[str, int]] = {"box_head": 4}
@@ -131,6 +135,29 @@ class OwlVit(Clip):
                 modules.linear(f"{name}.dense{index}", width, outputs)
         modules.norm("layer_norm", width)
 
+    def compute(self, stack: Stack, head: str) -> None:
+        if head == "Model":
+            super().compute(stack, head)
+            return
+        with stack.within(self.body_name):
+            super().compute(stack, head)
+        seen, patches = f"{self.body_name}.vision_model.post_layernorm", stack.steps - 1
+        first = stack.add("Cropping1D", "class_token", seen, cropping=[0, patches])
+        stream = stack.product("merged", stack.without_first(seen), first)
+        stream = stack.norm("layer_norm", stream, "LayerNorm", 1e-5)
+        stack.dense("class_head.dense0", stream)
+        stack.dense("class_head.logit_shift", stream)
+        stack.dense("class_head.logit_scale", stream, "elu")
+        for name in self.box_heads:
+            inner = stack.dense(f"{name}.dense0", stream, "gelu")
+            inner = stack.dense(f"{name}.dense1", inner, "gelu")
+            stack.dense(f"{name}.dense2", inner)
+
+    def compute_pooled(self, stack: Stack, part: Family) -> str:
+        if isinstance(part, OwlVision):
+            return stack.one("pooled", part.compute_tower(stack))
+        return super().compute_pooled(stack, part)
+
 
 class OwlV2(OwlVit):
     """OWL 2. Minderer et al. 2023, arXiv:2306.09683."""
@@ -144,14 +171,12 @@ class MetaClip2(Clip):
     """MetaCLIP 2. Chuang et al. 2025, arXiv:2507.22062."""
 
     model_types = ("metaclip_2",)
-    compute = Family.compute
 
 
 class AltClipText(Roberta):
     """The text tower of AltCLIP. Chen et al. 2022, arXiv:2211.06679."""
 
     model_types = ("altclip_text_model",)
-    compute = Family.compute
     heads = ("AltCLIPTextModel", "AltRobertaModel")
     pooled_heads = ("AltRobertaModel",)
     blocks = "encoder.layers"
@@ -167,6 +192,18 @@ class AltClipText(Roberta):
             self.modules.norm("pre_LN", width)
             self.modules.linear("transformation", width, config.size("project_dim"))
 
+    def compute(self, stack: Stack, head: str) -> None:
+        if head in self.pooled_heads:
+            super().compute(stack, "Model")
+        else:
+            self.compute_projected(stack)
+
+    def compute_projected(self, stack: Stack) -> str:
+        """Add the tower, with the projection of all positions."""
+        with stack.within(self.body_name):
+            _, stream = self.compute_body(stack, self.token_ids(stack))
+        return stack.dense("transformation", self.compute_norm(stack, "pre_LN", stream))
+
     @property
     def bare_head(self) -> str:
         return "AltCLIPTextModel"
@@ -176,18 +213,21 @@ class AltClip(Clip):
     """AltCLIP, of which the text tower is XLM-RoBERTa."""
 
     model_types = ("altclip",)
-    compute = Family.compute
 
     def tower(self, name: str, part: Family) -> int:
         width = super().tower(name, part)
         return part.config.size("project_dim") if name == "text_model" else width
+
+    def compute_pooled(self, stack: Stack, part: Family) -> str:
+        if isinstance(part, AltClipText):
+            return stack.one("pooled", part.compute_projected(stack))
+        return super().compute_pooled(stack, part)
 
 
 class ChineseClipText(Bert):
     """The text tower of Chinese CLIP, which is BERT. Yang et al. 2022, arXiv:2211.01335."""
 
     model_types = ("chinese_clip_text_model",)
-    compute = Family.compute
     heads = ("Model",)
 
 
@@ -195,7 +235,6 @@ class ChineseClip(Clip):
     """Chinese CLIP."""
 
     model_types = ("chinese_clip",)
-    compute = Family.compute
 
     def tower(self, name: str, part: Family) -> int:
         if not isinstance(part, Bert):
@@ -205,15 +244,20 @@ class ChineseClip(Clip):
             part.body(width, pools=False)
         return width
 
+    def compute_pooled(self, stack: Stack, part: Family) -> str:
+        if isinstance(part, Bert):
+            return stack.one("pooled", part.compute_body(stack, part.token_ids(stack))[1])
+        return super().compute_pooled(stack, part)
+
 
 class BlipText(Bert):
     """The text tower of BLIP, which sees images. Li et al. 2022, arXiv:2201.12086."""
 
     model_types = ("blip_text_model",)
-    compute = Family.compute
     heads = ("LMHeadModel", "Model")
     has_segments = False
     pooled_heads = ("Model",)
+    is_causal = True
 
     def layer(self, width: int) -> None:
         super().layer(width)
@@ -225,6 +269,15 @@ class BlipText(Bert):
                 self.modules.linear(f"self.{name}", inputs, width)
             self.modules.linear("output.dense", width, width)
             self.modules.norm("output.LayerNorm", width)
+
+    def compute_layer(self, stack: Stack, *, is_causal: bool, source: str = "") -> None:
+        if not source:
+            stack.leave_out("crossattention", "attention to an image, without one")
+        super().compute_layer(stack, is_causal=is_causal, source=source)
+
+    def compute_tower(self, stack: Stack, source: str = "") -> str:
+        """Add the tower without a head."""
+        return self.compute_body(stack, self.token_ids(stack), source=source)[1]
 
     def decoder(self, name: str, width: int, rows: int) -> None:
         if not self.config.flag("tie_word_embeddings"):
@@ -240,7 +293,6 @@ class BlipVision(Tower):
     """The vision tower of BLIP."""
 
     model_types = ("blip_vision_model",)
-    compute = Family.compute
     defaults = {"num_channels": 3}
 
     def embeddings(self) -> None:
@@ -252,6 +304,9 @@ class BlipVision(Tower):
         with self.modules.within("embeddings"):
             self.modules.add("", "Embeddings", **tokens)
             self.patches(bias=True)
+
+    qkv = ("self_attn.qkv",) * 3
+    out = "self_attn.projection"
 
     def layer(self) -> None:
         modules, width, inner = self.modules, self.width, self.config.size("intermediate_size")
@@ -273,14 +328,8 @@ class Blip(Family):
 
     def describe(self, head: str) -> None:
         config, modules = self.config, self.modules
-        text, vision = self.part("text_config"), self.part("vision_config")
+        text, vision = self.text, self.part("vision_config")
         seen, width = vision.config.size("hidden_size"), text.config.size("hidden_size")
-        key = "tie_word_embeddings"
-        text.config.data = {
-            **text.config.data,
-            "encoder_hidden_size": seen,
-            "tie_word_embeddings": config.flag(key) or text.config.flag(key),
-        }
         self.add_part("vision_model", vision)
         match head:
             case "Model":
@@ -301,10 +350,53 @@ class Blip(Family):
                 modules.linear("text_proj", width, size)
                 modules.linear("itm_head", width, 2)
 
-    def add_text(self, name: str, text: Family, head: str) -> None:
+    def compute(self, stack: Stack, head: str) -> None:
+        text, vision = self.text, self.part("vision_config")
+        assert isinstance(vision, BlipVision)
+        with stack.within("vision_model"):
+            seen = vision.compute_tower(stack)
+        match head:
+            case "Model":
+                with stack.within("vision_model"):
+                    first = stack.again("pooled.norm", seen, stack.one("pooled", seen))
+                stack.dense("visual_projection", first)
+                with stack.within("text_model"):
+                    first = stack.one("pooler", text.compute_tower(stack))
+                    pooled = stack.dense("pooler.dense", first, "tanh")
+                stack.dense("text_projection", pooled)
+                stack.leave_out("logit_scale", "the products of both towers' outputs")
+            case "ForConditionalGeneration" | "ForQuestionAnswering":
+                if head == "ForQuestionAnswering":
+                    if text.config.size("hidden_size") != vision.width:
+                        raise NotComputed("a decoder of another width than its encoder")
+                    with stack.within("text_encoder"):
+                        seen = text.compute_tower(stack, seen)
+                with stack.within("text_decoder"):
+                    text.compute_class(stack, "LMHeadModel", seen)
+            case "ForImageTextRetrieval":
+                with stack.within("text_encoder"):
+                    first = stack.one("pooled", text.compute_tower(stack, seen))
+                stack.dense("itm_head", first)
+                for name in ("vision_proj", "text_proj"):
+                    stack.leave_out(name, "the products of both towers' outputs")
+
+    @property
+    def text(self) -> BlipText:
+        """The text tower, which takes the width of images and the tie from the whole."""
+        config, text = self.config, self.part("text_config")
+        assert isinstance(text, BlipText)
+        key = "tie_word_embeddings"
+        text.config.data = {
+            **text.config.data,
+            "encoder_hidden_size": self.part("vision_config").config.size("hidden_size"),
+            key: config.flag(key) or text.config.flag(key),
+        }
+        return text
+
+    def add_text(self, name: str, text: Bert, head: str) -> None:
         """Add the text tower, with a head or, if that is empty, without a pooler."""
         with self.modules.within(name), self.modules.filled_by(text.std):
             if head:
                 text.describe(head)
-            elif isinstance(text, Bert):
+            else:
                 text.body(text.config.size("hidden_size"), pools=False)

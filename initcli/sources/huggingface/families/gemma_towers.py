@@ -77,7 +77,7 @@ class Gemma4Vision(Clipped):
             zeros, ones = (Tensor((width,), each, trainable=False) for each in (ZERO, ONE))
             modules.add("", "VisionModel", std_bias=zeros, std_scale=ones)
 
-    def compute_features(self, stack: Stack, layer: int | None) -> str:
+    def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         config, width = self.config, self.config.size("hidden_size")
         pool = config.size("pooling_kernel_size")
         side = pool * max(_PATCHES // pool, 1)
@@ -185,7 +185,7 @@ class Gemma4Audio(Clipped):
             self.norm("conv_norm", width)
             self.clipped("linear_end", width, width)
 
-    def compute_features(self, stack: Stack, layer: int | None) -> str:
+    def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         config = self.config
         sizes = config.numbers("subsampling_conv_channels", 2, 1) or (4, 1)
         stack.steps = _FRAMES // 4
@@ -251,14 +251,9 @@ class Gemma4Pair(Pair):
 
     model_types = ("gemma4",)
 
-    def describe(self, head: str) -> None:
-        text = self.text
-        with self.modules.within("" if head == "Model" else "model"):
-            self.tower("vision", self.vision, "hidden_size")
-            self.tower("audio", self.part("audio_config"), "output_proj_dims")
-            self.add_part("language_model", text)
-        if head != "Model":
-            self.output()
+    def describe_other(self) -> None:
+        self.tower("vision", self.vision, "hidden_size")
+        self.tower("audio", self.part("audio_config"), "output_proj_dims")
 
     def tower(self, kind: str, part: Family, size: str) -> None:
         """Add a tower that the configuration has, and the projection of what it says."""
@@ -268,7 +263,7 @@ class Gemma4Pair(Pair):
             name = f"embed_{kind}.embedding_projection"
             self.modules.linear(name, width, self.text_width, False)
 
-    def compute_image(self, stack: Stack) -> str:
+    def compute_other(self, stack: Stack) -> str:
         for name in ("audio_tower", "embed_audio"):
             stack.leave_out(name, "the tower for sounds")
         if self.config.is_null("vision_config"):

@@ -10,74 +10,30 @@ from typing import Any, ClassVar
 
 from initcli.errors import quoted
 from initcli.sources.huggingface.entries import NotComputed
-from initcli.sources.huggingface.families.decoder import Decoder
+from initcli.sources.huggingface.families.multimodal import Multimodal
 from initcli.sources.huggingface.families.seeing import Qwen2VlVision
-from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
 from initcli.sources.huggingface.stack import Stack
 
 
-class Pair(Family):
-    """The skeleton. Weights beside the parts have the std of the language model."""
+class Pair(Multimodal):
+    """The skeleton."""
 
-    heads: ClassVar[tuple[str, ...]] = ("ForConditionalGeneration", "Model")
     vision_names: ClassVar[tuple[str, ...]] = ("vision_tower",)
     projector_name: ClassVar[str] = "multi_modal_projector"
-    text_name: ClassVar[str] = "language_model"
-    ties_as_text: ClassVar[bool] = False
-    """Whether a tie that only the language model declares counts, too."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.vision = self.part("vision_config")
-        self.text = self.part("text_config")
 
-    def describe(self, head: str) -> None:
-        modules, text = self.modules, self.text
-        with modules.within("" if head == "Model" else "model"):
-            for name in self.vision_names:
-                self.add_part(name, self.vision)
-            with modules.within(self.projector_name):
-                self.projector(self.vision_width, self.text_width)
-            self.beside(self.text_width)
-            self.add_part(self.text_name, text)
-        if head != "Model":
-            self.output()
+    def describe_other(self) -> None:
+        for name in self.vision_names:
+            self.add_part(name, self.vision)
+        with self.modules.within(self.projector_name):
+            self.projector(self.vision_width, self.text_width)
+        self.beside(self.text_width)
 
-    def output(self) -> None:
-        """Add the head over the vocabulary."""
-        if self.is_tied:
-            table = self.text.table if isinstance(self.text, Decoder) else "embed_tokens"
-            self.modules.tie("lm_head.weight", f"model.{self.text_name}.{table}.weight")
-        else:
-            rows = self.text.config.size("vocab_size")
-            self.modules.linear("lm_head", self.text_width, rows, False)
-
-    def compute(self, stack: Stack, head: str) -> None:
-        text = self.text
-        if not isinstance(text, Decoder) or text.gap:
-            raise NotComputed(text.gap or f"the model type '{text.model_type}'")
-        tokens = text.token_ids(stack)
-        with stack.within("" if head == "Model" else "model"):
-            seen = self.compute_image(stack)
-            with stack.within(self.text_name):
-                if head != "Model" and self.is_tied:
-                    stack.will_tie(text.table)
-                table = stack.embedding(text.table, tokens)
-                stream = text.compute_embeddings(stack, table)
-                if seen:
-                    stream = stack.add("Concatenate", "image_and_text", [seen, stream], axis=1)
-                    stack.steps += text.num_tokens
-                stream = text.compute_blocks(stack, stream)
-        if head != "Model":
-            tied = self.is_tied
-            logits = (
-                stack.tied("lm_head", table, stream) if tied else stack.dense("lm_head", stream)
-            )
-            stack.scaled("logit_scale", logits, text.logit_scale)
-
-    def compute_image(self, stack: Stack) -> str:
-        """Add what the vision tower and the projector make of an image; empty without them."""
+    def compute_other(self, stack: Stack) -> str:
         first, *others = self.vision_names
         for name in others:
             stack.leave_out(name, "the tower for videos")
@@ -89,18 +45,22 @@ class Pair(Family):
         return seen
 
     @property
-    def feature_layer(self) -> int | None:
-        """The layer of the vision tower that is seen; None for all of it."""
-        key = "vision_feature_layer"
-        if isinstance(self.config.value(key), list | tuple):
-            raise NotComputed("features of several layers")
-        layer = self.config.value(key)
+    def feature_layer(self) -> int | tuple[int, ...] | None:
+        """The layer of the vision tower that is seen, or several; None for all of it."""
+        key, layers = "vision_feature_layer", self.feature_layers
         most = self.vision.config.size("num_hidden_layers", 0)
-        if type(layer) is not int or not -most - 1 <= layer <= most:
-            message = f"`{key}` is {quoted(layer)}, and the tower has {most:,} layers"
-            self.config.errors.report(message, (key,))
-            return None
-        return layer
+        for layer in layers:
+            if type(layer) is not int or not -most - 1 <= layer <= most:
+                message = f"`{key}` is {quoted(layer)}, and the tower has {most:,} layers"
+                self.config.errors.report(message, (key,))
+                return None
+        return layers if len(layers) > 1 else layers[0]
+
+    @property
+    def feature_layers(self) -> tuple[Any, ...]:
+        """The numbers of the layers of the vision tower that are seen."""
+        given = self.config.value("vision_feature_layer")
+        return tuple(given) if isinstance(given, list | tuple) and given else (given,)
 
     def compute_projector(self, stack: Stack, takes: str) -> str:
         """Add what the projector computes."""
@@ -110,38 +70,16 @@ class Pair(Family):
     def projector(self, inputs: int, outputs: int) -> None:
         """Add what turns tokens of the vision tower into those of the language model."""
         bias = self.config.flag("multimodal_projector_bias")
-        self.modules.linear("linear_1", inputs * self.num_layers, outputs, bias)
+        self.modules.linear("linear_1", inputs * len(self.feature_layers), outputs, bias)
         self.modules.linear("linear_2", outputs, outputs, bias)
 
     def beside(self, width: int) -> None:
         """Add what else there is."""
 
     @property
-    def std(self) -> float:
-        own = self.config.is_null(self.std_key)
-        return self.text.std if own else super().std
-
-    @property
-    def is_tied(self) -> bool:
-        """Whether the head is the table of tokens."""
-        key = "tie_word_embeddings"
-        return self.config.flag(key) or (self.ties_as_text and self.text.config.flag(key))
-
-    @property
-    def num_layers(self) -> int:
-        """The number of layers of the vision tower that are seen."""
-        layers = self.config.value("vision_feature_layer")
-        return len(layers) if isinstance(layers, list | tuple) and layers else 1
-
-    @property
     def vision_width(self) -> int:
         """The size of a token of the vision tower."""
         return self.vision.config.size("hidden_size")
-
-    @property
-    def text_width(self) -> int:
-        """The size of a token of the language model."""
-        return self.text.config.size("hidden_size")
 
 
 class Llava(Pair):
@@ -179,17 +117,17 @@ class VipLlava(Pair):
     """ViP-LLaVA, which sees five layers. arXiv:2312.00784."""
 
     model_types = ("vipllava",)
-    gap = "features of several layers"
 
     def projector(self, inputs: int, outputs: int) -> None:
-        self.modules.norm("projector_layernorm", inputs * self.num_layers)
-        self.modules.linear("linear_1", inputs * self.num_layers, outputs)
+        joined = inputs * len(self.feature_layers)
+        self.modules.norm("projector_layernorm", joined)
+        self.modules.linear("linear_1", joined, outputs)
         self.modules.linear("linear_2", outputs, outputs)
 
-    @property
-    def num_layers(self) -> int:
-        layers = self.config.value("vision_feature_layers")
-        return len(layers) if isinstance(layers, list | tuple) and layers else 1
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        epsilon = self.config.number("projector_layernorm_eps") or 1e-5
+        normed = stack.norm("projector_layernorm", takes, "LayerNorm", epsilon)
+        return super().compute_projector(stack, normed)
 
 
 class Mistral3(Pair):
@@ -370,3 +308,32 @@ class AyaVision(Cohere2Vision):
 
     def compute_norm(self, stack: Stack, takes: str) -> str:
         return stack.norm("layernorm", takes, "LayerNorm", 1e-6)
+
+
+class Lfm2Vl(Pair):
+    """LFM2-VL. Liquid AI 2025."""
+
+    model_types = ("lfm2_vl",)
+
+    def projector(self, inputs: int, outputs: int) -> None:
+        config, modules = self.config, self.modules
+        joined, inner = inputs * config.size("downsample_factor") ** 2, self.inner
+        bias = config.flag("projector_bias")
+        if config.flag("projector_use_layernorm"):
+            modules.norm("layer_norm", joined)
+        modules.linear("linear_1", joined, inner, bias)
+        modules.linear("linear_2", inner, outputs, bias)
+
+    feature_layer = None
+
+    def compute_projector(self, stack: Stack, takes: str) -> str:
+        count = self.config.size("downsample_factor") ** 2
+        merged = stack.merged("unshuffled", takes, count, count * self.vision_width)
+        if "layer_norm" in stack:
+            merged = stack.norm("layer_norm", merged, "LayerNorm", 1e-5)
+        return super().compute_projector(stack, merged)
+
+    @property
+    def inner(self) -> int:
+        """The width of the projector."""
+        return self.config.size("projector_hidden_size")

@@ -39,7 +39,7 @@ class Pixtral(Family):
     def compute(self, stack: Stack, head: str) -> None:
         self.compute_features(stack, None)
 
-    def compute_features(self, stack: Stack, layer: int | None) -> str:
+    def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         if layer not in (None, -1):
             raise NotComputed("features of another layer than the last")
         config, patch, limit = self.config, self.config.pair("patch_size"), math.isqrt(MAX_TOKENS)
@@ -102,7 +102,7 @@ class Qwen2VlVision(Family):
     def compute(self, stack: Stack, head: str) -> None:
         self.compute_features(stack, None)
 
-    def compute_features(self, stack: Stack, layer: int | None) -> str:
+    def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         config, merge = self.config, self.config.size("spatial_merge_size")
         height, width = config.pair("patch_size")
         side = max(math.isqrt(MAX_TOKENS) // merge, 1) * merge
@@ -110,23 +110,26 @@ class Qwen2VlVision(Family):
         image = stack.add("Input", "image", shape=sizes)
         patch = (*self.frames, height, width)
         stream = stack.patches("patch_embed.proj", image, patch, side**2)
-        if "pos_embed" in stack:
-            stream = stack.positions("pos_embed", stream)
+        stream = self.compute_positions(stack, stream)
         for index in range(config.size("depth", 0)):
             with stack.block("blocks", index, stream):
                 self.compute_block(stack)
             stream = stack.last
         return self.compute_merger(stack, stream)
 
+    def compute_positions(self, stack: Stack, takes: str) -> str:
+        """Add what stands between the patches and the blocks."""
+        return stack.positions("pos_embed", takes) if "pos_embed" in stack else takes
+
     def compute_block(self, stack: Stack) -> None:
         """Add what one block computes."""
         count, activation = self.config.size("num_heads"), self.config.text("hidden_act")
         heads = Heads(count, count, self.config.size(self.width_key) // count)
-        normed = stack.norm("norm1", "input", self.norm_kind, 1e-6)
+        normed = stack.norm("norm1", "input", self.norm_kind, self.epsilon)
         packed = ("attn.qkv",) * 3
         inner = stack.attention("attn", normed, heads, packed, "attn.proj", causal=False)
         middle = stack.sum("attn.sum", "input", inner)
-        normed = stack.norm("norm2", middle, self.norm_kind, 1e-6)
+        normed = stack.norm("norm2", middle, self.norm_kind, self.epsilon)
         *into, out = (f"mlp.{name}" for name in self.mlp_names)
         if len(into) > 1:
             inner = stack.gated("mlp.product", into, normed, activation)
@@ -147,6 +150,11 @@ class Qwen2VlVision(Family):
         self.modules.norm("merger.ln_q", width, self.norm_kind)
         self.modules.linear("merger.mlp.0", merged, merged)
         self.modules.linear("merger.mlp.2", merged, self.config.size(self.out_key))
+
+    @property
+    def epsilon(self) -> float:
+        """What norms add to the variance."""
+        return 1e-6
 
     @property
     def merged(self) -> int:

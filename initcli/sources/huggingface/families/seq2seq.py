@@ -32,6 +32,10 @@ class Bart(Family):
     """How many rows the table of positions has besides; None where there is no table."""
     has_key_bias: ClassVar[bool] = True
     body_name: ClassVar[str] = "model"
+    last_norm: ClassVar[str] = "layer_norm"
+    cross_name: ClassVar[str] = "encoder_attn"
+    inner_norm: ClassVar[str] = "final_layer_norm"
+    """Name of the norm of the feed-forward layer."""
     has_logits_bias: ClassVar[bool] = True
 
     def describe(self, head: str) -> None:
@@ -55,7 +59,7 @@ class Bart(Family):
         config, table = self.config, "shared"
         is_tied = config.flag("tie_word_embeddings")
         inputs = {side: self.side_inputs(stack, side) for side in ("encoder", "decoder")}
-        with stack.within("" if head == "Model" else "model"):
+        with stack.within("" if head == "Model" else self.body_name):
             if is_tied and head == "ForConditionalGeneration":
                 stack.will_tie("shared")
             if is_tied:
@@ -94,16 +98,21 @@ class Bart(Family):
 
     def compute_side(self, stack: Stack, side: str, takes: str, source: str = "") -> str:
         """Add the encoder, or the decoder that attends to a source."""
+        factor = math.sqrt(self.config.size("d_model"))
+        scale = factor if self.config.flag("scale_embedding") else 1.0
         with stack.within(side):
-            factor = math.sqrt(self.config.size("d_model"))
-            scale = factor if self.config.flag("scale_embedding") else 1.0
             stream = stack.scaled("embed_scale", takes, scale)
             stream = self.compute_positions(stack, side, stream)
-            for index in range(self.config.size(f"{side}_layers", 0)):
-                with stack.block("layers", index, stream):
-                    self.compute_layer(stack, side, source)
-                stream = stack.last
-            return self.compute_norm(stack, "layer_norm", stream) if self.has_last_norm else stream
+            return self.compute_layers(stack, side, stream, source)
+
+    def compute_layers(self, stack: Stack, side: str, takes: str, source: str = "") -> str:
+        """Add the layers of the encoder or the decoder, and the norm behind them."""
+        stream = takes
+        for index in range(self.config.size(f"{side}_layers", 0)):
+            with stack.block("layers", index, stream):
+                self.compute_layer(stack, side, source)
+            stream = stack.last
+        return self.compute_norm(stack, self.last_norm, stream) if self.has_last_norm else stream
 
     def compute_positions(self, stack: Stack, side: str, takes: str) -> str:
         """Add positions to the vectors of tokens, and normalize the sum."""
@@ -117,25 +126,38 @@ class Bart(Family):
 
     def compute_layer(self, stack: Stack, side: str, source: str) -> None:
         """Add what one layer computes."""
-        count = self.config.size(f"{side}_attention_heads")
-        heads = Heads(count, count, self.config.size("d_model") // count)
-        stream, is_causal = "input", side == "decoder"
-        for name in ("self_attn", "encoder_attn") if source else ("self_attn",):
-            qkv = (f"{name}.q_proj", f"{name}.k_proj", f"{name}.v_proj")
-            norm, out = f"{name}_layer_norm", f"{name}.out_proj"
+        stream = "input"
+        for name in ("self_attn", self.cross_name) if source else ("self_attn",):
+            beside = source if name == self.cross_name else ""
+            norm = f"{name}_layer_norm"
             normed = self.compute_norm(stack, norm, stream) if self.has_last_norm else stream
-            beside = source if name == "encoder_attn" else ""
-            causal = is_causal and not beside
-            inner = stack.attention(name, normed, heads, qkv, out, causal=causal, source=beside)
+            inner = self.compute_attention(stack, side, name, normed, beside)
             stream = stack.sum(f"{name}.sum", stream, inner)
             if not self.has_last_norm:
                 stream = self.compute_norm(stack, norm, stream)
-        norm = "final_layer_norm"
+        norm = self.inner_norm
         normed = self.compute_norm(stack, norm, stream) if self.has_last_norm else stream
-        inner = stack.dense("fc1", normed, self.config.text("activation_function"))
-        stream = stack.sum("fc2.sum", stream, stack.dense("fc2", inner))
+        stream = stack.sum("fc2.sum", stream, self.compute_feed_forward(stack, normed))
         if not self.has_last_norm:
             self.compute_norm(stack, norm, stream)
+
+    def compute_attention(self, stack: Stack, side: str, name: str, takes: str, source: str) -> str:
+        """Add attention to all positions, to earlier ones, or to a source."""
+        count = self.config.size(f"{side}_attention_heads")
+        heads = Heads(count, count, self.config.size("d_model") // count)
+        query, key, value, out = (f"{name}.{each}" for each in self.attention_names(side))
+        causal = side == "decoder" and not source
+        qkv = (query, key, value)
+        return stack.attention(name, takes, heads, qkv, out, causal=causal, source=source)
+
+    def attention_names(self, side: str) -> tuple[str, str, str, str]:
+        """The names of the projections of attention, of which the last is that of its output."""
+        return ("q_proj", "k_proj", "v_proj", "out_proj")
+
+    def compute_feed_forward(self, stack: Stack, takes: str) -> str:
+        """Add what the feed-forward layer computes."""
+        inner = stack.dense("fc1", takes, self.config.text("activation_function"))
+        return stack.dense("fc2", inner)
 
     def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
         """Add a normalization."""
@@ -180,7 +202,7 @@ class Bart(Family):
             with modules.within(f"layers.{index}"):
                 self.layer(side, index, width, inner)
         if self.has_last_norm:
-            modules.norm("layer_norm", width)
+            modules.norm(self.last_norm, width)
 
     def layer(self, side: str, index: int, width: int, inner: int) -> None:
         """Add one layer of the encoder or the decoder."""
@@ -309,21 +331,31 @@ class Whisper(Bart):
 
     def compute(self, stack: Stack, head: str) -> None:
         config, table = self.config, "decoder.embed_tokens"
-        frames, mels = 2 * config.size("max_source_positions"), config.size("num_mel_bins")
-        sound = stack.add("Input", "spectrogram", shape=[frames, mels])
+        sound = self.spectrogram(stack)
         tokens = stack.tokens(min(config.size("max_target_positions"), MAX_TOKENS))
         with stack.within("" if head == "Model" else "model"):
             if head != "Model" and config.flag("tie_word_embeddings"):
                 stack.will_tie(table)
-            for index in (1, 2):
-                name = f"encoder.conv{index}"
-                how: dict[str, Any] = {"strides": index, "padding": "same"}
-                sound = stack.convolution(name, sound, activation="gelu", **how)
-            source = self.compute_side(stack, "encoder", sound)
+            with stack.within("encoder"):
+                source = self.compute_sound(stack, sound)
             table = stack.embedding(table, tokens)
             stream = self.compute_side(stack, "decoder", table, source)
         if head != "Model":
             self.compute_output(stack, "proj_out", table, stream)
+
+    def spectrogram(self, stack: Stack) -> str:
+        """Add the input."""
+        stack.steps = self.config.size("max_source_positions")
+        sizes = [2 * stack.steps, self.config.size("num_mel_bins")]
+        return stack.add("Input", "spectrogram", shape=sizes)
+
+    def compute_sound(self, stack: Stack, takes: str) -> str:
+        """Add the encoder."""
+        for index in (1, 2):
+            how: dict[str, Any] = {"strides": index, "padding": "same"}
+            takes = stack.convolution(f"conv{index}", takes, activation="gelu", **how)
+        stream = self.compute_positions(stack, "encoder", takes)
+        return self.compute_layers(stack, "encoder", stream)
 
     def compute_positions(self, stack: Stack, side: str, takes: str) -> str:
         add = stack.sines if side == "encoder" else stack.positions

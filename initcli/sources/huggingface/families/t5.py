@@ -43,24 +43,44 @@ class T5(Family):
         return True
 
     def compute(self, stack: Stack, head: str) -> None:
-        tokens = stack.tokens(MAX_TOKENS)
-        if head == "ForConditionalGeneration":
+        has_head = head == "ForConditionalGeneration"
+        if has_head and "lm_head" not in stack:
             stack.will_tie("shared")
-        table = stack.embedding("shared", tokens)
+        takes, table = self.compute_inputs(stack)
         config, layers = self.config, self.config.size("num_layers", 0)
-        source = self.compute_side(stack, "encoder", layers, table)
+        source = self.compute_side(stack, "encoder", layers, takes)
         if head == "EncoderModel":
             return
-        vectors = stack.again(
-            "decoder.embed_tokens", table, stack.tokens(MAX_TOKENS, "decoder_tokens")
-        )
+        vectors = self.compute_decoder_inputs(stack, takes, table)
         given = config.optional_size("num_decoder_layers", 0)
         layers = layers if given is None else given
         stream = self.compute_side(stack, "decoder", layers, vectors, source)
-        if head == "ForConditionalGeneration":
-            is_scaled = self.scales_outputs and config.data.get("tie_word_embeddings") is not False
-            scale = config.size("d_model") ** -0.5 if is_scaled else 1.0
-            stack.tied("lm_head", table, stack.scaled("output_scale", stream, scale))
+        if not has_head:
+            return
+        is_scaled = self.scales_outputs and config.data.get("tie_word_embeddings") is not False
+        scale = config.size("d_model") ** -0.5 if is_scaled else 1.0
+        stream = stack.scaled("output_scale", stream, scale)
+        if "lm_head" in stack:
+            stack.dense("lm_head", stream)
+        else:
+            stack.tied("lm_head", table, stream)
+
+    def compute_inputs(self, stack: Stack) -> tuple[str, str]:
+        """Add what the encoder takes, and the table of tokens; returns both."""
+        tokens = stack.tokens(MAX_TOKENS)
+        if not self.is_tied:
+            stack.leave_out("shared", "a table that nothing looks up")
+            return stack.embedding("encoder.embed_tokens", tokens), ""
+        table = stack.embedding("shared", tokens)
+        return table, table
+
+    def compute_decoder_inputs(self, stack: Stack, takes: str, table: str) -> str:
+        """Add what the decoder takes."""
+        if takes != table and table:
+            return table
+        tokens = stack.tokens(MAX_TOKENS, "decoder_tokens")
+        name = "decoder.embed_tokens"
+        return stack.again(name, table, tokens) if table else stack.embedding(name, tokens)
 
     def compute_side(
         self, stack: Stack, side: str, layers: int, takes: str, source: str = ""
@@ -76,21 +96,25 @@ class T5(Family):
 
     def compute_layer(self, stack: Stack, source: str) -> None:
         """Add what one layer computes."""
-        name, causal = "layer.0.SelfAttention", bool(source)
-        middle = self.compute_attention(stack, name, "input", causal=causal)
+        name, causal = self.self_attention("decoder" if source else "encoder"), bool(source)
+        middle = self.compute_attention(stack, f"layer.0.{name}", "input", causal=causal)
         if source:
             name = "layer.1.EncDecAttention"
             middle = self.compute_attention(stack, name, middle, source, causal=False)
         name = "layer.2" if source else "layer.1"
         normed = self.compute_norm(stack, f"{name}.layer_norm", middle)
+        stack.sum(f"{name}.sum", middle, self.compute_feed_forward(stack, name, normed))
+
+    def compute_feed_forward(self, stack: Stack, name: str, takes: str) -> str:
+        """Add what the feed-forward layer of a part of that name computes."""
         scope, activation = f"{name}.DenseReluDense", self.config.text("feed_forward_proj")
         activation = "gelu_new" if activation == "gated-gelu" else activation.rpartition("-")[2]
         if f"{scope}.wi_0" in stack:
             into = [f"{scope}.wi_0", f"{scope}.wi_1"]
-            inner = stack.gated(f"{scope}.product", into, normed, activation)
+            inner = stack.gated(f"{scope}.product", into, takes, activation)
         else:
-            inner = stack.dense(f"{scope}.wi", normed, activation)
-        stack.sum(f"{name}.sum", middle, stack.dense(f"{scope}.wo", inner))
+            inner = stack.dense(f"{scope}.wi", takes, activation)
+        return stack.dense(f"{scope}.wo", inner)
 
     def compute_attention(
         self, stack: Stack, scope: str, takes: str, source: str = "", *, causal: bool
@@ -99,12 +123,17 @@ class T5(Family):
         config, layer = self.config, scope.rpartition(".")[0]
         normed = self.compute_norm(stack, f"{layer}.layer_norm", takes)
         query = stack.dense(f"{scope}.q", normed)
-        key, value = (stack.dense(f"{scope}.{each}", source or normed) for each in "kv")
+        source = source or self.compute_source(stack, scope, normed)
+        key, value = (stack.dense(f"{scope}.{each}", source) for each in "kv")
         what = "the biases of relative positions, which are small beside the scores"
         stack.leave_out(f"{scope}.relative_attention_bias", what)
         heads = Heads(config.size("num_heads"), config.size("num_heads"), config.size("d_kv"))
         mixed = stack.attend(scope, query, key, value, heads, causal=causal, scale=1.0)
         return stack.sum(f"{layer}.sum", takes, stack.dense(f"{scope}.o", mixed))
+
+    def compute_source(self, stack: Stack, scope: str, takes: str) -> str:
+        """Add what attention to itself takes keys and values of."""
+        return takes
 
     def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
         """Add a normalization."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 from initcli.initializers import Constant, Initializer, RandomUniform
@@ -22,13 +23,22 @@ class Tower(Family):
     """End of the name of the class that is the tower itself."""
     last_norm: ClassVar[str] = "post_layernorm"
     is_causal: ClassVar[bool] = False
+    layers_name: ClassVar[str] = "encoder.layers"
+    heads_key: ClassVar[str] = "num_attention_heads"
+    norms: ClassVar[tuple[str, str]] = ("layer_norm1", "layer_norm2")
+    activation: ClassVar[str] = ""
+    """The activation of the feed-forward layer, where the configuration does not say it."""
+    qkv: ClassVar[tuple[str, str, str]] = (
+        *("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    )
+    out: ClassVar[str] = "self_attn.out_proj"
 
     def describe(self, head: str) -> None:
         with self.modules.within("" if head == self.bare else self.scope):
             self.tower()
 
     def compute(self, stack: Stack, head: str) -> None:
-        with stack.within("" if head == "Model" else self.scope):
+        with stack.within("" if head == self.bare else self.scope):
             self.compute_tower(stack)
 
     def compute_tower(self, stack: Stack) -> str:
@@ -36,26 +46,39 @@ class Tower(Family):
         stream = self.compute_layers(stack)
         return self.compute_norm(stack, self.last_norm, stream)
 
-    def compute_features(self, stack: Stack, layer: int | None) -> str:
+    def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         if layer is None:
             return self.compute_tower(stack)
-        count = layer if layer >= 0 else self.num_layers + 1 + layer
-        stream = self.compute_layers(stack, count)
+        layers = (layer,) if isinstance(layer, int) else layer
+        counts = [each if each >= 0 else self.num_layers + 1 + each for each in layers]
+        streams = self.compute_states(stack, counts)
         what = "layers of the vision tower that nothing takes"
-        for index in range(count, self.num_layers):
+        for index in range(max(counts), self.num_layers):
             stack.leave_out(f"encoder.layers.{index}", what)
         stack.hold(self.last_norm)
         stack.hold("head")
+        stream = streams[0]
+        if len(streams) > 1:
+            stream = stack.add("Concatenate", "features", streams, axis=-1)
         return stack.without_first(stream) if "embeddings.class_embedding" in stack else stream
 
-    def compute_layers(self, stack: Stack, count: int | None = None) -> str:
-        """Add the embeddings and all layers, or the first ones."""
+    def compute_layers(self, stack: Stack) -> str:
+        """Add the embeddings and all layers."""
+        return self.compute_states(stack, [self.num_layers])[0]
+
+    def compute_states(self, stack: Stack, counts: Sequence[int]) -> list[str]:
+        """Add the embeddings and layers; returns the streams behind so many layers."""
         stream = self.compute_embeddings(stack)
-        for index in range(self.num_layers if count is None else count):
-            with stack.block("encoder.layers", index, stream):
+        streams = [stream]
+        for index in range(max(counts)):
+            with stack.block(self.layers_name, index, stream):
                 self.compute_layer(stack)
             stream = stack.last
-        return stream
+            if index + 1 in counts and index + 1 < max(counts):
+                # A block that repeats ends here.
+                stream = stack.add("Identity", f"features.{index + 1}", stream)
+            streams.append(stream)
+        return [streams[count] for count in counts]
 
     def compute_embeddings(self, stack: Stack) -> str:
         """Add patches and positions."""
@@ -68,16 +91,19 @@ class Tower(Family):
 
     def compute_layer(self, stack: Stack) -> None:
         """Add what one layer computes."""
-        count = self.config.size("num_attention_heads")
-        heads = Heads(count, count, self.width // count)
-        qkv = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-        normed = self.compute_norm(stack, "layer_norm1", "input")
-        out, causal = "self_attn.out_proj", self.is_causal
-        inner = stack.attention("self_attn", normed, heads, qkv, out, causal=causal)
-        middle = stack.sum("self_attn.sum", "input", inner)
-        normed = self.compute_norm(stack, "layer_norm2", middle)
-        inner = stack.dense("mlp.fc1", normed, self.config.text("hidden_act"))
-        stack.sum("mlp.sum", middle, stack.dense("mlp.fc2", inner))
+        count = self.config.size(self.heads_key)
+        heads, (before, after) = Heads(count, count, self.width // count), self.norms
+        normed, causal = self.compute_norm(stack, before, "input"), self.is_causal
+        inner = stack.attention("self_attn", normed, heads, self.qkv, self.out, causal=causal)
+        middle = stack.sum("self_attn.sum", "input", self.compute_gate(stack, "gate_attn", inner))
+        normed = self.compute_norm(stack, after, middle)
+        inner = stack.dense("mlp.fc1", normed, self.activation or self.config.text("hidden_act"))
+        inner = self.compute_gate(stack, "gate_ffn", stack.dense("mlp.fc2", inner))
+        stack.sum("mlp.sum", middle, inner)
+
+    def compute_gate(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a gate, if there is one of that name."""
+        return stack.scale(name, takes) if name in stack else takes
 
     def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
         """Add a normalization."""
@@ -153,7 +179,7 @@ class ClipText(Tower):
             self.modules.linear(self.projection, self.width, size, False, std)
 
     def compute(self, stack: Stack, head: str) -> None:
-        with stack.within("" if head == "Model" else self.scope):
+        with stack.within("" if head == self.bare else self.scope):
             pooled = self.compute_pooled(stack)
         if head == "ModelWithProjection":
             stack.dense(self.projection, pooled)
@@ -240,12 +266,15 @@ class Clip(Family):
 
     def compute(self, stack: Stack, head: str) -> None:
         for tower, projection in (("text", "text_projection"), ("vision", "visual_projection")):
-            part = self.part(f"{tower}_config")
-            assert isinstance(part, ClipText)
             with stack.within(f"{tower}_model"):
-                pooled = part.compute_pooled(stack)
+                pooled = self.compute_pooled(stack, self.part(f"{tower}_config"))
             stack.dense(projection, pooled)
         stack.leave_out("logit_scale", "the products of both towers' outputs")
+
+    def compute_pooled(self, stack: Stack, part: Family) -> str:
+        """Add a tower; returns the position that stands for all."""
+        assert isinstance(part, ClipText)
+        return part.compute_pooled(stack)
 
 
 class SiglipVision(Tower):
@@ -299,8 +328,7 @@ class Siglip2Vision(SiglipVision):
     def compute_embeddings(self, stack: Stack) -> str:
         name, count = "embeddings.patch_embedding", self.config.size("num_patches")
         inputs = self.config.size("num_channels") * math.prod(self.config.pair("patch_size"))
-        stack.steps = count
-        patches = stack.add("Input", "patches", shape=[count, inputs])
+        patches = stack.cut_image(count, inputs)
         return stack.positions("embeddings.position_embedding", stack.dense(name, patches))
 
     def embeddings(self) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from initcli.sources.huggingface.families.decoder import Decoder
-from initcli.sources.huggingface.families.seq2seq import Bart, MBart, Whisper
+from typing import Any
+
+from initcli.sources.huggingface.families.seq2seq import Bart, MBart
 from initcli.sources.huggingface.families.t5 import T5
-from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.modules import Tensor, normal
+from initcli.sources.huggingface.family import MAX_TOKENS
+from initcli.sources.huggingface.stack import Stack
 
 
 class Led(Bart):
     """The Longformer encoder with a decoder. Beltagy et al. 2020, arXiv:2004.05150."""
 
     model_types = ("led",)
-    compute = Family.compute
     heads = ("ForConditionalGeneration", "Model", "ForQuestionAnswering")
     body_name = "led"
 
@@ -37,14 +37,36 @@ class Led(Bart):
         self.modules.linear(f"{name}.output", width, width)
         self.modules.norm(f"{name}_layer_norm", width)
 
+    def attention_names(self, side: str) -> tuple[str, str, str, str]:
+        if side == "decoder":
+            return super().attention_names(side)
+        scope = "longformer_self_attn"
+        return (f"{scope}.query", f"{scope}.key", f"{scope}.value", "output")
+
+    def compute_attention(self, stack: Stack, side: str, name: str, takes: str, source: str) -> str:
+        for each in ("query", "key", "value"):
+            what = "the projections of tokens that see all others, where there are none"
+            stack.leave_out(f"{name}.longformer_self_attn.{each}_global", what)
+        given = self.config.value("attention_window")
+        windows = given if isinstance(given, list | tuple) else [given]
+        window = min((each for each in windows if type(each) is int), default=0)
+        if side == "encoder" and window < 2 * self.num_tokens:
+            stack.notes[
+                "the signal leaves out the window of attention, `attention_window`: each of "
+                f"{self.num_tokens:,} tokens sees all, not {window // 2:,} on either side"
+            ] = None
+        return super().compute_attention(stack, side, name, takes, source)
+
 
 class BigBirdPegasus(Bart):
     """BigBird-Pegasus. Zaheer et al. 2020, arXiv:2007.14062."""
 
     model_types = ("bigbird_pegasus",)
-    compute = Family.compute
     defaults = {"num_labels": 2}
     positions_offset = 0
+    has_table_norm = False
+    has_last_norm = True
+    last_norm = "layernorm_embedding"
 
     def layer(self, side: str, index: int, width: int, inner: int) -> None:
         self.is_sparse = side == "encoder"
@@ -52,19 +74,29 @@ class BigBirdPegasus(Bart):
 
     def attention(self, name: str, width: int) -> None:
         bias = self.config.flag("use_bias")
-        names = ("k_proj", "v_proj", "q_proj", "out_proj")
-        if self.is_sparse:
-            names = ("self.key", "self.value", "self.query", "output")
-        for each in names:
+        for each in self.attention_names("encoder" if self.is_sparse else "decoder"):
             self.modules.linear(f"{name}.{each}", width, width, bias)
         self.modules.norm(f"{name}_layer_norm", width)
+
+    def attention_names(self, side: str) -> tuple[str, str, str, str]:
+        if side == "decoder":
+            return super().attention_names(side)
+        return ("self.query", "self.key", "self.value", "output")
+
+    def compute_side(self, stack: Stack, side: str, takes: str, source: str = "") -> str:
+        config = self.config
+        # Up to so many tokens the library lets each see all.
+        most = (5 + 2 * config.size("num_random_blocks", 0)) * config.size("block_size")
+        is_sparse = config.text("attention_type") == "block_sparse" and most < self.num_tokens
+        if side == "encoder" and is_sparse:
+            stack.notes["the signal leaves out that each token sees some blocks of others"] = None
+        return super().compute_side(stack, side, takes, source)
 
 
 class PegasusX(MBart):
     """PEGASUS-X, with tokens that see all. Phang et al. 2022, arXiv:2208.04347."""
 
     model_types = ("pegasus_x",)
-    compute = Family.compute
     heads = ("ForConditionalGeneration", "Model")
     has_table_norm = has_logits_bias = False
     positions_offset = None
@@ -83,13 +115,32 @@ class PegasusX(MBart):
             self.modules.linear(f"{name}.{each}", width, width, False)
         self.modules.norm(f"{name}_layer_norm", width)
 
+    def compute_layers(self, stack: Stack, side: str, takes: str, source: str = "") -> str:
+        if side == "decoder":
+            return super().compute_layers(stack, side, takes, source)
+        count, tokens = self.config.size("num_global_tokens"), stack.steps
+        if self.config.size("block_size") < 2 * tokens:
+            stack.notes[
+                "the signal leaves out the blocks of attention, `block_size`: each token sees all"
+            ] = None
+        learned = stack.learned("embed_global", takes, count)
+        both = stack.add("Concatenate", "global_and_tokens", [learned, takes], axis=1)
+        stream = super().compute_layers(stack, side, both)
+        stack.steps = tokens
+        return stack.add("Cropping1D", "tokens", stream, cropping=[count, 0])
+
+    def compute_layer(self, stack: Stack, side: str, source: str) -> None:
+        super().compute_layer(stack, side, source)
+        stack.hold("global_self_attn_layer_norm")  # It starts as the norm of the other tokens.
+
 
 class NllbMoe(MBart):
     """NLLB with experts. NLLB Team 2022, arXiv:2207.04672."""
 
     model_types = ("nllb-moe",)
-    compute = Family.compute
     heads = ("ForConditionalGeneration", "Model")
+    cross_name = "cross_attention"
+    inner_norm = "ff_layer_norm"
     has_table_norm = has_logits_bias = False
     positions_offset = None
 
@@ -116,12 +167,20 @@ class NllbMoe(MBart):
         self.modules.linear("fc1", width, inner)
         self.modules.linear("fc2", inner, width)
 
+    def compute_feed_forward(self, stack: Stack, takes: str) -> str:
+        config, activation = self.config, self.config.text("activation_function")
+        router = "ffn.router.classifier"
+        if router not in stack:
+            return stack.dense("ffn.fc2", stack.dense("ffn.fc1", takes, activation))
+        scale = 1 - config.number("moe_token_dropout")
+        names = ("fc1", "fc2")
+        return stack.own_experts("ffn.experts", router, takes, 2, activation, names, scale=scale)
+
 
 class TrOcr(Bart):
     """The decoder of TrOCR. Li et al. 2021, arXiv:2109.10282."""
 
     model_types = ("trocr",)
-    compute = Family.compute
     heads = ("ForCausalLM",)
 
     def describe(self, head: str) -> None:
@@ -137,12 +196,27 @@ class TrOcr(Bart):
                 modules.norm("layernorm_embedding", width)
         self.output("output_projection", f"{table}.weight", width, rows)
 
+    def compute(self, stack: Stack, head: str) -> None:
+        name, tokens = "model.decoder.embed_tokens", self.token_ids(stack)
+        is_tied, sizes = self.config.flag("tie_word_embeddings"), [MAX_TOKENS]
+        sizes.append(self.config.size("d_model"))
+        source = stack.add("Input", "encoder_output", shape=sizes)
+        if is_tied:
+            stack.will_tie(name)
+        table = stack.embedding(name, tokens)
+        with stack.within("model"):
+            stream = self.compute_side(stack, "decoder", table, source)
+        self.compute_output(stack, "output_projection", table, stream)
+
+    @property
+    def has_table_norm(self) -> bool:  # type: ignore[override]
+        return self.config.flag("layernorm_embedding")
+
 
 class Speech2Text(Bart):
     """Speech to text, with convolutions before the encoder. Wang et al. 2020, arXiv:2010.05171."""
 
     model_types = ("speech_to_text",)
-    compute = Family.compute
     heads = ("ForConditionalGeneration", "Model")
     has_last_norm = True
 
@@ -171,12 +245,40 @@ class Speech2Text(Bart):
             modules.embedding("embed_tokens", rows, width, padding)
             self.layers("decoder", width)
 
+    def compute(self, stack: Stack, head: str) -> None:
+        config, table = self.config, "decoder.embed_tokens"
+        kernels = config.numbers("conv_kernel_sizes", config.size("num_conv_layers"), 1)
+        bands = config.size("input_feat_per_channel") * config.size("input_channels")
+        frames = MAX_TOKENS * 2 ** len(kernels)
+        sound = stack.add("Input", "spectrogram", shape=[frames, bands])
+        tokens = stack.tokens(min(config.size("max_target_positions"), MAX_TOKENS))
+        with stack.within("" if head == "Model" else "model"):
+            if head != "Model" and config.flag("tie_word_embeddings"):
+                stack.will_tie(table)
+            for index in range(len(kernels)):
+                sound = self.compute_gated(stack, f"encoder.conv.conv_layers.{index}", sound)
+            source = self.compute_side(stack, "encoder", sound)
+            table = stack.embedding(table, tokens)
+            stream = self.compute_side(stack, "decoder", table, source)
+        if head != "Model":
+            self.compute_output(stack, "lm_head", table, stream)
+
+    def compute_gated(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a convolution of which one half of the outputs gates the other."""
+        how: dict[str, Any] = {"strides": 2, "padding": "same"}
+        how["filters"] = stack.outputs(name) // 2
+        up = stack.convolution(name, takes, part="up", **how)
+        gate = stack.convolution(name, takes, part="gate", activation="sigmoid", **how)
+        return stack.product(f"{name}.product", up, gate)
+
+    def compute_positions(self, stack: Stack, side: str, takes: str) -> str:
+        return stack.sines("embed_positions", takes)
+
 
 class LongT5(T5):
     """LongT5. Guo et al. 2021, arXiv:2112.07916."""
 
     model_types = ("longt5",)
-    compute = Family.compute
 
     def self_attention(self, side: str) -> str:
         if side == "decoder":
@@ -201,12 +303,26 @@ class LongT5(T5):
         kinds = ("local", "transient-global")
         return self.config.word("encoder_attention_type", kinds) == "local"
 
+    def compute_source(self, stack: Stack, scope: str, takes: str) -> str:
+        if "LocalSelf" not in scope and "Transient" not in scope:
+            return takes
+        stack.notes[
+            "the signal leaves out the windows of attention, `local_radius`: each token sees all"
+        ] = None
+        if self.is_local:
+            return takes
+        what = "the biases of relative positions, which are small beside the scores"
+        stack.leave_out(f"{scope}.global_relative_attention_bias", what)
+        pool = self.config.size("global_block_size")
+        means = stack.add("AveragePooling1D", f"{scope}.blocks", takes, pool_size=pool)
+        normed = self.compute_norm(stack, f"{scope}.global_input_layer_norm", means)
+        return stack.add("Concatenate", f"{scope}.tokens_and_blocks", [takes, normed], axis=1)
+
 
 class Pop2Piano(T5):
     """Pop2Piano. Choi and Lee 2022, arXiv:2211.00895."""
 
     model_types = ("pop2piano",)
-    compute = Family.compute
     heads = ("ForConditionalGeneration",)
 
     def output(self) -> None:
@@ -215,12 +331,18 @@ class Pop2Piano(T5):
         self.modules.embedding("mel_conditioner.embedding", rows, width, std=std)
         self.modules.linear("lm_head", width, config.size("vocab_size"), False, std)
 
+    def compute_inputs(self, stack: Stack) -> tuple[str, str]:
+        sizes = [MAX_TOKENS, self.config.size("d_model")]
+        sound = stack.add("Input", "spectrogram", shape=sizes)
+        table = stack.embedding("shared", stack.tokens(MAX_TOKENS, "decoder_tokens"))
+        stack.leave_out("mel_conditioner", "the composer, whom generation alone takes")
+        return sound, table
+
 
 class SwitchTransformers(T5):
     """Switch Transformers, with experts. Fedus et al. 2021, arXiv:2101.03961."""
 
     model_types = ("switch_transformers",)
-    compute = Family.compute
 
     @property
     def is_tied(self) -> bool:
@@ -256,77 +378,16 @@ class SwitchTransformers(T5):
         step = step if given is None else given
         return step == 1 or (step > 0 and index % step == 1)
 
-
-class SoundEncoder(Whisper):
-    """Encoders that are that of Whisper."""
-
-    model_types = ("qwen2_audio_encoder", "voxtral_encoder")
-    compute = Family.compute
-    heads = ("Encoder",)
-    std_key = "initializer_range"
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("d_model")
-        config.activation("activation_function")
-        modules.convolution("conv1", config.size("num_mel_bins"), width, (3,))
-        modules.convolution("conv2", width, width, (3,))
-        shape = (config.size("max_source_positions"), width)
-        # The sines of Whisper are drawn over.
-        waves = Tensor(shape, normal(modules.std), (), (1,), trainable=False)
-        modules.add("embed_positions", "Embedding", weight=waves)
-        self.layers("encoder", width)
-
-
-class Listener(Family):
-    """The skeleton of language models that hear: an audio tower, a projector, a language model."""
-
-    heads = ("ForConditionalGeneration", "Model")
-
-    @property
-    def text(self) -> Family:
-        """The language model."""
-        return self.part("text_config")
-
-    @property
-    def std(self) -> float:
-        own = self.config.is_null(self.std_key)
-        return self.text.std if own else super().std
-
-    def describe(self, head: str) -> None:
-        modules, audio, text = self.modules, self.part("audio_config"), self.text
-        width, rows = text.config.size("hidden_size"), text.config.size("vocab_size")
-        with modules.within("" if head == "Model" else "model"):
-            self.add_part("audio_tower", audio)
-            with modules.within("multi_modal_projector"):
-                self.projector(audio, width)
-            self.add_part("language_model", text)
-        if head == "Model":
-            return
-        if self.config.flag("tie_word_embeddings") and isinstance(text, Decoder):
-            modules.tie("lm_head.weight", f"model.language_model.{text.table}.weight")
-        else:
-            modules.linear("lm_head", width, rows, False)
-
-    def projector(self, audio: Family, width: int) -> None:
-        """Add what turns the tower's output into tokens of the language model."""
-        raise NotImplementedError
-
-
-class Qwen2Audio(Listener):
-    """Qwen2-Audio. Chu et al. 2024, arXiv:2407.10759."""
-
-    model_types = ("qwen2_audio",)
-
-    def projector(self, audio: Family, width: int) -> None:
-        self.modules.linear("linear", audio.config.size("d_model"), width)
-
-
-class Voxtral(Listener):
-    """Voxtral. Liu et al. 2025, arXiv:2507.13264."""
-
-    model_types = ("voxtral",)
-    merged_part = "text_config"
-
-    def projector(self, audio: Family, width: int) -> None:
-        self.modules.linear("linear_1", audio.config.size("intermediate_size"), width, False)
-        self.modules.linear("linear_2", width, width, False)
+    def compute_feed_forward(self, stack: Stack, name: str, takes: str) -> str:
+        scope, activation = f"{name}.mlp", self.config.text("dense_act_fn")
+        router, names = f"{scope}.router.classifier", ("wi", "wo")
+        if router not in stack:
+            inner = stack.dense(f"{scope}.wi", takes, activation)
+            return stack.dense(f"{scope}.wo", inner)
+        most = self.config.size("expert_capacity")
+        if most < MAX_TOKENS:
+            stack.notes[f"the signal leaves out that no expert takes more than {most:,} tokens"] = (
+                None
+            )
+        experts = f"{scope}.experts"
+        return stack.own_experts(experts, router, takes, 1, activation, names, normalize=False)

@@ -87,7 +87,7 @@ class Vit(Family):
             stream = stack.last
         return self.compute_norm(stack, "layernorm", stream) if "layernorm" in stack else stream
 
-    def compute_features(self, stack: Stack, layer: int | None) -> str:
+    def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         if layer not in (None, -1):
             raise NotComputed("features of another layer than the last")
         return stack.without_first(self.compute_body(stack), len(self.extra_tokens))
