@@ -93,7 +93,7 @@ def test_export_scales_what_it_draws(tmp_path: Path) -> None:
             assert np.array_equal(found[each.path], draw(each))
     stored = run("export", tmp_path / "w.npz", "--out", tmp_path / "v.npz", "--lsuv")
     assert stored.returncode == 2
-    assert "scales drawn values" in stored.stderr
+    assert "scales sampled values" in stored.stderr
 
 
 def test_a_kernel_of_zeros_stays() -> None:
