@@ -14,6 +14,7 @@ from initcli.cli.options import (
     Html,
     Theory,
     format_option,
+    items,
     report_text,
 )
 from initcli.cli.terminal import complain, console, patience, printed, say, write, write_own
@@ -118,7 +119,7 @@ def check(
 
     how = "predicted" if theory else "measured" if batch or draws else "auto"
     judging: dict[str, Any] = {"how": how, "batch": batch, "draws": draws}
-    judging |= {"select": _codes(select), "ignore": _codes(ignore)}
+    judging |= {"select": items(select), "ignore": items(ignore)}
     chosen_checks(judging["select"], judging["ignore"])
 
     def judged(spec: str) -> tuple[Report, Fixed | None]:
@@ -220,7 +221,3 @@ def _explain(code: str) -> None:
     page, _ = console()
     pages = [printed(page, explanation(each)) for each in chosen_checks([code])]
     write("\n".join(pages))
-
-
-def _codes(given: Sequence[str] | None) -> list[str]:
-    return [code for text in given or () for code in text.split(",") if code.strip()]

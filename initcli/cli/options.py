@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import wraps
@@ -288,6 +288,11 @@ def _options(kind: Any) -> Iterator[inspect.Parameter]:
             default=each.default,
             annotation=types[each.name],
         )
+
+
+def items(given: Iterable[str] | None) -> list[str]:
+    """The items of comma-separated lists."""
+    return [item.strip() for text in given or () for item in text.split(",") if item.strip()]
 
 
 def chosen(model: Subject, filter: Sequence[str] | None) -> Sequence[Parameter]:

@@ -28,6 +28,7 @@ from initcli.cli.options import (
     Settings,
     Specs,
     Theory,
+    items,
     max_lines,
     picture_file,
     write_report,
@@ -278,10 +279,10 @@ def compare(
             kernel_initializers=kernel_initializer or (),
             bias_initializers=bias_initializer or (),
             activations=activation or (),
-            defaults=_frameworks(defaults or ()),
+            defaults=_frameworks(defaults),
             sweeps=sweep or (),
             widths=width or (),
-            scale=[name.strip() for text in scale or () for name in text.split(",")],
+            scale=items(scale),
             seed=seed,
             custom=custom or (),
             changes=settings or (),
@@ -329,13 +330,13 @@ def _report_widths(
     picture(drawn)
 
 
-def _frameworks(texts: Sequence[str]) -> list[Framework]:
+def _frameworks(given: Sequence[str] | None) -> list[Framework]:
     from typing import get_args
 
     from initcli.errors import did_you_mean, listed, quoted
     from initcli.frameworks import Framework as Known
 
-    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    names = items(given)
     for name in names:
         if name not in get_args(Known):
             known = listed([quoted(each) for each in get_args(Known)])

@@ -18,6 +18,7 @@ from initcli.measuring.bins import auto_bins
 from initcli.measuring.histogram import Histogram, around
 from initcli.model import Model
 from initcli.render.blocks import BLOCKS
+from initcli.render.formats import short
 from initcli.render.heading import heading, separator
 from initcli.reports.summary import value_facts
 from initcli.reports.tensors import TensorSummary, is_stored, model_facts
@@ -136,7 +137,7 @@ class BarChart:
         if line % 2 == 0:
             return ""
         share = (line + 1) / HEIGHT
-        return _short(_FLOOR * (top / _FLOOR) ** share if self.log else top * share)
+        return short(_FLOOR * (top / _FLOOR) ** share if self.log else top * share)
 
     def _axis(self, ends: tuple[float, float], columns: int) -> Text:
         """The weights at both ends and in the middle."""
@@ -155,10 +156,3 @@ def _counts(histogram: Histogram, low: float, high: float, edges: Floats) -> Flo
             counts[min(index, counts.size - 1)] = histogram.counts.sum()
         return counts
     return histogram.merged(low, high, histogram.counts.size).between(edges)
-
-
-def _short(count: float) -> str:
-    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g}{suffix}"
-    return f"{count:.3g}"

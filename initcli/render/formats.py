@@ -86,6 +86,14 @@ def rounded(value: Any) -> str:
     return _text(value).replace("x", " × ") if isinstance(value, list) else _text(value)
 
 
+def short(number: float) -> str:
+    """A number in three digits, with an SI prefix if it is large."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{prefix}"
+    return f"{number:.3g}"
+
+
 _SIGNS = re.compile(r"([\\`*_\[\]<>|#~])")
 
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from initcli.render.formats import short
+
 PATIENCE = 1.0
 """Seconds before a bar is shown."""
 
@@ -63,12 +65,5 @@ class _Rate(ProgressColumn):
         self.unit = unit
 
     def render(self, task: Task) -> Text:
-        rate = f"{_short(task.speed)}/s" if task.speed else ""
-        return Text(f"{_short(task.completed)} of {_short(task.total or 0)} {self.unit}  {rate}")
-
-
-def _short(number: float) -> str:
-    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{suffix}"
-    return f"{number:.3g}"
+        rate = f"{short(task.speed)}/s" if task.speed else ""
+        return Text(f"{short(task.completed)} of {short(task.total or 0)} {self.unit}  {rate}")
