@@ -235,6 +235,9 @@ def ways() -> Mapping[str, Callable[[Any], Any]]:
         "a slice": lambda key: random.uniform(key, shape).at[5:9, :20].set(-1.0)[2:],
         "by a mask": lambda key: jnp.where(jnp.arange(40) < 10, 0.0, random.uniform(key, shape)),
         "padded": lambda key: jnp.pad(random.normal(key, shape), ((1, 0), (0, 2))),
+        "updated": lambda key: jax.lax.dynamic_update_slice(
+            jnp.ones((50, 40)), random.normal(key, (20, 40)), (15, 0)
+        )[10:],
         "positions": lambda key: jnp.sin(jnp.arange(60.0)).reshape(6, 10),
         "constant": lambda key: jnp.full((3, 4), 0.7),
         "exponential": lambda key: random.exponential(key, shape) * 2,
