@@ -74,8 +74,7 @@ def lsuv(
                 missed.append(step.name)
                 continue
             for _ in range(_MOST):
-                sums = _outputs(step.without_activation, tensors, about)[0]
-                variance = float(np.var(sums, dtype=np.float64))
+                variance = _variance(step.without_activation, tensors, about)
                 if not 0 < variance < math.inf or abs(variance - 1) < _TOLERANCE:
                     break
                 factors[kernel.path] = factors.get(kernel.path, 1.0) / math.sqrt(variance)
@@ -100,3 +99,7 @@ def lsuv(
 def _outputs(step: Step, tensors: Mapping[int, Array], about: Pass) -> list[Array]:
     flow = flow_of(step, tensors, about)
     return computed_step(step, flow, [tensors[tensor] for tensor in step.inputs])
+
+
+def _variance(step: Step, tensors: Mapping[int, Array], about: Pass) -> float:
+    return float(np.var(_outputs(step, tensors, about)[0], dtype=np.float64))
