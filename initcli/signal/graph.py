@@ -34,9 +34,9 @@ class Graph:
         """The step that computes each tensor; inputs of the model have none."""
         self.taken_by: dict[int, list[int]] = {}
         """The steps that take each tensor."""
-        for index, step in enumerate(self.steps):
-            if step.inputs == step.outputs:
-                continue
+        self.calls = [(i, step) for i, step in enumerate(self.steps) if step.inputs != step.outputs]
+        """The steps with their indices, without the inputs of the model."""
+        for index, step in self.calls:
             for tensor in step.outputs:
                 self.made_by[tensor] = index
             for tensor in step.inputs:
@@ -109,16 +109,14 @@ class Graph:
         """The :attr:`sources`, if steps with these indices keep the size of their input."""
         found: list[frozenset[int]] = [frozenset((t,)) for t in range(len(self.program.shapes))]
         data = {each.tensor for each in self.program.inputs}
-        for index, step in enumerate(self.steps):
+        for index, step in self.calls:
             is_data = data.issuperset(step.inputs)
             if is_data and not step.parameters:
                 data.update(step.outputs)
-            begins = self._begins(step, is_data) and index not in passed
-            if step.inputs == step.outputs or begins:
-                continue
-            from_inputs = frozenset[int]().union(*(found[tensor] for tensor in step.inputs))
-            for tensor in step.outputs:
-                found[tensor] = from_inputs
+            if not self._begins(step, is_data) or index in passed:
+                from_inputs = frozenset[int]().union(*(found[tensor] for tensor in step.inputs))
+                for tensor in step.outputs:
+                    found[tensor] = from_inputs
         return found
 
     def _begins(self, step: Step, is_data: bool) -> bool:
@@ -136,36 +134,33 @@ class Graph:
     def depths(self) -> list[int]:
         """For each tensor the number of mixing steps before it, up to a break."""
         found = [0] * len(self.program.shapes)
-        for step in self.steps:
-            if step.inputs == step.outputs or self._breaks(step):
-                continue
-            deepest = max((found[tensor] for tensor in step.inputs), default=0)
-            for tensor in step.outputs:
-                found[tensor] = deepest + mixes(step)
+        for _, step in self.calls:
+            if not self._breaks(step):
+                deepest = max((found[tensor] for tensor in step.inputs), default=0)
+                for tensor in step.outputs:
+                    found[tensor] = deepest + mixes(step)
         return found
 
     @cached_property
     def heights(self) -> list[int]:
         """For each tensor the number of mixing steps after it, up to a break."""
         found = [0] * len(self.program.shapes)
-        for step in reversed(self.steps):
-            if step.inputs == step.outputs or self._breaks(step):
-                continue
-            highest = max((found[tensor] for tensor in step.outputs), default=0)
-            for tensor in step.inputs:
-                found[tensor] = max(found[tensor], highest + mixes(step))
+        for _, step in reversed(self.calls):
+            if not self._breaks(step):
+                highest = max((found[tensor] for tensor in step.outputs), default=0)
+                for tensor in step.inputs:
+                    found[tensor] = max(found[tensor], highest + mixes(step))
         return found
 
     @cached_property
     def normalized_later(self) -> list[bool]:
         """For each tensor whether every path from it to a result passes a normalization."""
         found = [tensor not in self.program.results for tensor in range(len(self.program.shapes))]
-        for step in reversed(self.steps):
-            if step.inputs == step.outputs or step.layer.acts_as() == "normalizes":
-                continue
-            later = all(found[tensor] for tensor in step.outputs)
-            for tensor in step.inputs:
-                found[tensor] = found[tensor] and later
+        for _, step in reversed(self.calls):
+            if step.layer.acts_as() != "normalizes":
+                later = all(found[tensor] for tensor in step.outputs)
+                for tensor in step.inputs:
+                    found[tensor] = found[tensor] and later
         return found
 
     @cached_property
@@ -176,9 +171,7 @@ class Graph:
         carried = {source.tensor for source in self.program.inputs}
         alive = {tensor for tensor in carried if tensor in last}
         found: list[int] = sorted(alive) if len(alive) == 1 else []
-        for index, step in enumerate(self.steps):
-            if step.inputs == step.outputs:
-                continue
+        for index, step in self.calls:
             # Tensors that depend on no input, such as positions, have no signal.
             if carried.intersection(step.inputs):
                 carried.update(step.outputs)

@@ -147,6 +147,12 @@ NONE = Kind("none", 1.0)
 UNKNOWN = Kind("not known")
 Ruler = Callable[[Parameter], float]
 """The standard deviation of a kernel by a rule of its fans, up to a factor."""
+_BY_FANS: tuple[Ruler, ...] = (
+    lambda parameter: 1 / math.sqrt(parameter.fans.fan_in),
+    lambda parameter: 1 / math.sqrt(sum(parameter.fans)),
+    lambda parameter: 1 / math.sqrt(parameter.fans.fan_out),
+)
+_BY_NOTHING: Ruler = lambda parameter: 1.0  # noqa: E731
 
 
 class Stream:
@@ -307,8 +313,8 @@ class Stream:
         """Rules for the sizes of kernels; the first is that of their initializers."""
         every = [k.parameter for b in self._compared for k in (*b.kernels, *b.last)]
         if every and all(each.initializer.counts_fans for each in every):
-            return [_of_fan_in, _of_both, _of_fan_out, _of_none]
-        return [_of_none, _of_fan_in, _of_both, _of_fan_out]
+            return [*_BY_FANS, _BY_NOTHING]
+        return [_BY_NOTHING, *_BY_FANS]
 
     def _ratio(self, branch: Branch, ruler: Ruler, reference: float) -> float | None:
         """The size of a branch's last kernels by a rule, relative to the others."""
@@ -398,19 +404,3 @@ def _size(kernel: Kernel, ruler: Ruler) -> float | None:
     distribution = kernel.parameter.distribution
     is_usable = distribution is not None and constant(kernel.parameter) is None
     return distribution.std / ruler(kernel.parameter) if distribution and is_usable else None
-
-
-def _of_none(parameter: Parameter) -> float:
-    return 1.0
-
-
-def _of_fan_in(parameter: Parameter) -> float:
-    return 1 / math.sqrt(parameter.fans.fan_in)
-
-
-def _of_fan_out(parameter: Parameter) -> float:
-    return 1 / math.sqrt(parameter.fans.fan_out)
-
-
-def _of_both(parameter: Parameter) -> float:
-    return 1 / math.sqrt(sum(parameter.fans))

@@ -239,7 +239,8 @@ def _worst(hidden: Sequence[LayerSignal], stds: Sequence[float | None]) -> str |
     if not hidden or not stds[0]:
         return None
     first = stds[0]
-    far = [0.0 if std is None else abs(_log(std / first)) for std in stds]
+    ratios = [1.0 if std is None else std / first for std in stds]
+    far = [abs(math.log(each)) if 0 < each < math.inf else math.inf for each in ratios]
     return hidden[far.index(max(far))].name
 
 
@@ -247,7 +248,3 @@ def _ratio(one: float | None, other: float | None) -> float | None:
     if one is None or not other or not math.isfinite(one):
         return None
     return one / other
-
-
-def _log(ratio: float) -> float:
-    return math.log(ratio) if 0 < ratio < math.inf else math.inf

@@ -42,14 +42,8 @@ class AttentionRule(_SharesRule):
         query, value, key = _roles(given)
         if layer.score_mode != "dot" or len(query.grid) != 1:
             raise NoTheory("scores other than dot products")
-        scores = _Scores(
-            heads=1,
-            scale=context.weights["scale"].mean if layer.use_scale else 1.0,
-            dropout=layer.dropout,
-            is_causal=context.options.get("use_causal_mask", False),
-            window=None,
-            features=key.units,
-        )
+        scale = context.weights["scale"].mean if layer.use_scale else 1.0
+        scores = _scores(layer, context, heads=1, scale=scale, features=key.units)
         mixed = _mixed(query, key, value, scores)
         pull = mixed.pull
         return mixed._replace(pull=lambda g: _to_inputs(pull(g), len(given)))
@@ -60,14 +54,8 @@ class DotProductAttentionRule(_SharesRule):
 
     def expected(self, layer: DotProductAttention, context: Context, *given: Field) -> Expected:
         query, value, key = given
-        scores = _Scores(
-            heads=layer.num_heads,
-            scale=layer.scale or math.sqrt(layer.num_heads / query.units),
-            dropout=layer.dropout,
-            is_causal=context.options.get("use_causal_mask", False),
-            window=None,
-            features=key.units,
-        )
+        scale = layer.scale or math.sqrt(layer.num_heads / query.units)
+        scores = _scores(layer, context, heads=layer.num_heads, scale=scale, features=key.units)
         shared = layer.num_heads // layer.shared
         whole = msgspec.structs.replace(value, units=shared * value.units)
         mixed = _mixed(query, key, whole, scores)
@@ -102,14 +90,8 @@ class MultiHeadAttentionRule(_SharesRule):
         queries = projected("query", query, query.units, heads * width)
         keys = projected("key", key, key.units, heads // shared * width)
         values = projected("value", value, value.units, heads // shared * depth)
-        scores = _Scores(
-            heads=heads,
-            scale=1 / math.sqrt(width),
-            dropout=layer.dropout,
-            is_causal=context.options.get("use_causal_mask", False),
-            window=layer.sliding_window,
-            features=value.units,
-        )
+        scale = 1 / math.sqrt(width)
+        scores = _scores(layer, context, heads=heads, scale=scale, features=value.units)
         mixed = _mixed(queries.output, keys.output, values.output, scores)
         between, gate = mixed.output, None
         if layer.use_gate:
@@ -164,6 +146,12 @@ class _Scores(NamedTuple):
     is_causal: bool
     window: int | None
     features: int
+
+
+def _scores(layer: Any, context: Context, *, heads: int, scale: float, features: int) -> _Scores:
+    is_causal = context.options.get("use_causal_mask", False)
+    window = getattr(layer, "sliding_window", None)
+    return _Scores(heads, scale, layer.dropout, is_causal, window, features)
 
 
 def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:

@@ -78,26 +78,16 @@ class FunctionRule(EntrywiseRule):
 
 
 class ActivationRule(EntrywiseRule):
-    layers = (activation.Activation,)
+    layers = (activation.Activation, activation.Softmax)
 
     def axes(self, layer: Any, context: Context, given: Field) -> Axes:
-        function = layer.activation
-        if isinstance(function, _OVER_UNITS):
+        function = getattr(layer, "activation", layer)
+        if isinstance(function, _OVER_UNITS | activation.Softmax):
             return counted_from_end(function.axis, len(context.inputs[0]))
         return given.axes
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
-        return activated(layer.activation, given)
-
-
-class SoftmaxRule(Rule):
-    layers = (activation.Softmax,)
-
-    def axes(self, layer: activation.Softmax, context: Context, given: Field) -> Axes:
-        return counted_from_end(layer.axis, len(context.inputs[0]))
-
-    def expected(self, layer: Any, context: Context, given: Field) -> Expected:
-        return activated(Softmax(), given)
+        return activated(getattr(layer, "activation", Softmax()), given)
 
 
 class RescalingRule(EntrywiseRule):
@@ -126,20 +116,14 @@ class FeatureNormalizationRule(Rule):
         return Expected(normal(moments, means, given.units), lambda g: [g.times(factor)])
 
 
-class LayerScaleRule(Rule):
-    layers = (applications.LayerScale,)
+class ScaleRule(Rule):
+    layers = (applications.LayerScale, applications.Scale)
 
     def expected(self, layer: Any, context: Context, given: Field) -> Expected:
-        return weighted(given, context.weights["gamma"])
-
-
-class ScaleRule(Rule):
-    layers = (applications.Scale,)
-
-    def expected(self, layer: applications.Scale, context: Context, given: Field) -> Expected:
-        if layer.axis not in (None, -1, len(context.inputs[0]) - 1, (-1,)):
+        if getattr(layer, "axis", None) not in (None, -1, len(context.inputs[0]) - 1, (-1,)):
             raise NoTheory("scales along another axis than the last")
-        return weighted(given, context.weights["scale"])
+        (scale,) = context.weights.values()
+        return weighted(given, scale)
 
 
 def activated(function: Activation, given: Field, axes: Axes | None = None) -> Expected:
