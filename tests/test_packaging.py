@@ -96,8 +96,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder into which the wheel was installed; to compile it raises no warning."""
     target = tmp_path_factory.mktemp("installed")
     # What it needs is there already.
-    options = ["-q", "--no-index", "--no-deps", "--no-compile", "--target", target]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile"]
+    subprocess.run([*pip, "--target", target, wheel], check=True)
     python("-m", "compileall", "-q", "initcli", cwd=target)
     return target
 
