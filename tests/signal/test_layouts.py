@@ -272,6 +272,18 @@ def test_a_softmax_over_positions_with_much_in_common_has_no_prediction() -> Non
     assert predict_signal(model(layers, [8]), batch=4).layers[-1].predicted.std is not None
 
 
+@pytest.mark.parametrize("std", [1e-6, 1e-4, 1e-2])
+def test_a_softmax_of_small_scores_has_their_spread(std: float) -> None:
+    """To first order, Var[p] = Var[x] (1 − 1/n) / n²."""
+    kernel = {"type": "RandomNormal", "stddev": std / 8}
+    layers: list[dict[str, Any]] = [
+        {"type": "Dense", "units": 10, "kernel_initializer": kernel},
+        {"type": "Softmax"},
+    ]
+    found = predict_signal(model(layers, [64]), batch=4).layers[-1].predicted.std
+    assert found == pytest.approx(std * math.sqrt(0.9) / 10, rel=2e-2)
+
+
 MOVING = st.lists(
     st.sampled_from(
         [

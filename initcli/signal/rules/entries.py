@@ -36,6 +36,8 @@ from initcli.types import Array
 
 _LARGE = 1e150
 """The value that replaces overflows."""
+_SMALL = 1e-6
+"""Variance of scores up to which Var[p] = Var[x] (1 − 1/n) / n²; the integral loses its digits."""
 _OVER_UNITS = Softmax | LogSoftmax | Sparsemax | Glu
 """Functions of all units along an axis."""
 
@@ -191,6 +193,9 @@ def _softmaxed(given: Field) -> Expected:
         for powers in ((2,), (3,), (4,), (2, 2))
     )
     mean = 1 / n
+    variance = float(WEIGHTS @ centered**2) - float(WEIGHTS @ centered) ** 2
+    if variance < _SMALL:
+        second = mean**2 * (1 + variance * (1 - mean))
     powers = mapped(lambda x: np.exp(x - size * given.profile.max()), given)
     spread = np.maximum(powers.second - powers.means**2, TINY)
     moments = np.empty((4, *grid))
