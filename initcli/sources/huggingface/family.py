@@ -137,8 +137,10 @@ class Family:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The keys of parts that have a configuration."""
-        return tuple(_said(self.model_type).parts)
+        """The keys of parts that have a configuration and a family."""
+        known = known_families()
+        parts = _said(self.model_type).parts
+        return tuple(key for key, part in parts.items() if part.model_type in known)
 
     def given_to(self, key: str) -> dict[str, Any]:
         """The configuration of a part that the whole leaves to the library."""

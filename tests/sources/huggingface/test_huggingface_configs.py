@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import initcli
+from initcli.sources.huggingface.model import sizes_of
 from support.paths import facts
 from support.running import run
 
@@ -131,3 +132,22 @@ def test_check_finds_nothing_in_a_configuration_of_the_library(tmp_path: Path) -
     file = tmp_path / "config.json"
     file.write_text(json.dumps(TINY))
     assert "Nothing found" in run("check", str(file)).stdout
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "vitdet", "hidden_size": 1, "num_attention_heads": 1},
+        {"model_type": "regnet", "hidden_sizes": [1, 1, 1, 1], "embedding_size": 1},
+    ],
+)
+def test_a_width_of_1_leaves_every_layer_a_channel(config: dict[str, Any]) -> None:
+    model = initcli.parse(json.dumps(config | {"residual_block_indices": [0]}), file="config.json")
+    assert all(parameter.size for parameter in model.parameters)
+
+
+def test_parts_without_a_family_have_no_sizes() -> None:
+    model = initcli.parse('{"model_type": "sam_vision_model"}', file="config.json")
+    whole = initcli.parse('{"model_type": "sam"}', file="config.json")
+    one, two = ({path[-1] for path in sizes_of(each.document)[0]} for each in (model, whole))
+    assert one <= two

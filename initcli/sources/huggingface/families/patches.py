@@ -399,7 +399,7 @@ class VitDet(Vit):
 
     def residual(self, width: int) -> None:
         """Add three convolutions of which the last norm starts at 0."""
-        modules, narrow = self.modules, width // 2
+        modules, narrow = self.modules, max(width // 2, 1)
         shapes = ((width, narrow, 1), (narrow, narrow, 3), (narrow, width, 1))
         for index, (inputs, outputs, size) in enumerate(shapes, 1):
             drawn = normal(math.sqrt(2 / (outputs * size**2)))
