@@ -35,7 +35,7 @@ MIXED = {
 }
 LOOKING = ("qwen2_5_vl_vision", "qwen3_vl_vision", "qwen3_5_vision")
 SEEING = ("llava", "gemma3", "paligemma", "internvl", "cohere2_vision", "mistral3")
-JOINED = (*SEEING, "idefics2", "vipllava")
+JOINED = (*SEEING, "idefics2", "vipllava", "aria")
 """Types whose images are tokens of the text."""
 TOLD = ("qwen2_audio", "voxtral", "mllama")
 """Other types with a language model."""
@@ -394,6 +394,13 @@ WHOLE: dict[str, dict[str, Any]] = {
     },
     "idefics2": pair("mistral", "idefics2_vision", perceiver_config=RESAMPLED),
     "vipllava": pair("llama", "clip_vision_model", vision_feature_layer=[-1, 1, 0]),
+    "aria": {
+        "image_token_id": 511,
+        "projector_patch_to_query_dict": {"64": 16},
+        "text_config": LANGUAGE
+        | {"moe_num_experts": 8, "moe_topk": 2, "moe_num_shared_experts": 1},
+        "vision_config": VISION | {"model_type": "idefics3_vision"},
+    },
 }
 """Configurations of types whose keys are not those of decoders."""
 OWN |= {f"{name}_text": ROTATED for name in ("qwen2_5_vl", "qwen2_vl", "qwen3_vl")}

@@ -64,7 +64,6 @@ ALIKE = {
     **dict.fromkeys(("glm4v", "glm4v_moe", "glm4v_moe_vision"), "glm4v_vision"),
     "lfm2_vl": "siglip2_vision_model",
     "fuyu": "persimmon",
-    "aria": "aria_text",
     "llama4": "llama4_text",
 }
 """Types whose parts are those of types that the library has been measured with."""
@@ -110,6 +109,7 @@ def test_the_stream_is_as_large_as_in_the_library(model_type: str) -> None:
 
 
 FITTING: dict[str, dict[str, int]] = {
+    "llama4": {"intermediate_size": 3072, "vision_output_dim": 4096},
     **{name: {"image_size": 256} for name in ("idefics3", "smolvlm")},
     "qwen2_vl": {"hidden_size": 8192},
     "qwen2_5_vl": {"out_hidden_size": 8192},

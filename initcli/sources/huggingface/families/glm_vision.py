@@ -26,7 +26,6 @@ class Glm4vMoeText(Glm4Moe):
     model_types = ("glm4v_moe_text",)
     heads = ("TextModel",)
     has_qk_norm = False
-    head_dim_key = ""
 
 
 class Glm4vVision(Qwen2VlVision):
