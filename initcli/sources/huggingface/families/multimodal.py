@@ -120,6 +120,6 @@ def decoder(text: Family) -> Decoder:
     Raises:
         NotComputed: no layer describes what it computes.
     """
-    if not isinstance(text, Decoder) or text.gap:
-        raise NotComputed(text.gap or f"the model type '{text.model_type}'")
+    if not isinstance(text, Decoder):
+        raise NotComputed(f"the model type '{text.model_type}'")
     return text
