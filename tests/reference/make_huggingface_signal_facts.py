@@ -404,6 +404,41 @@ WHOLE: dict[str, dict[str, Any]] = {
 }
 """Configurations of types whose keys are not those of decoders."""
 OWN |= {f"{name}_text": ROTATED for name in ("qwen2_5_vl", "qwen2_vl", "qwen3_vl")}
+AFTER_PADDING = {"pad_token_id": 1, "max_position_embeddings": 72}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+ENCODERS: dict[str, dict[str, Any]] = {
+    **{key: {} for key in ("big_bird", "bert-generation", "yoso", "mra", "fnet", "splinter")},
+    **{key: {} for key in ("tapas", "visual_bert", "layoutlm", "gte", "roformer")},
+    "nomic_bert": {"pad_token_id": 0},
+    "eurobert": {"num_key_value_heads": 4, "head_dim": 32},
+    "albert": {"embedding_size": 128, "num_hidden_groups": 4},
+    "convbert": {"embedding_size": 128},
+    "mobilebert": {"embedding_size": 128, "intra_bottleneck_size": 128},
+    "squeezebert": {"embedding_size": 256},
+    "deberta": RELATIVE,
+    "deberta-v2": RELATIVE
+    | {"position_buckets": 32, "norm_rel_ebd": "layer_norm", "conv_kernel_size": 3},
+    "longformer": AFTER_PADDING | {"attention_window": [64] * 4},
+    "esm": {
+        "pad_token_id": 1,
+        "mask_token_id": 2,
+        "token_dropout": True,
+        "position_embedding_type": "rotary",
+    },
+    "xmod": AFTER_PADDING | {"languages": ["en_XX", "de_DE"], "default_language": "en_XX"},
+    "nystromformer": {"num_landmarks": 32, "segment_means_seq_len": 64},
+    "rembert": {"input_embedding_size": 128, "output_embedding_size": 192},
+    "roc_bert": {"pronunciation_embed_dim": 128, "shape_embed_dim": 64},
+    "layoutlmv3": AFTER_PADDING
+    | {"coordinate_size": 44, "shape_size": 40, "input_size": 64, "patch_size": 8},
+    "markuplm": AFTER_PADDING | {"max_depth": 4},
+    # Six parts make up the width.
+    "lilt": AFTER_PADDING | {"hidden_size": 192},
+    "canine": {"num_hash_buckets": 512, "local_transformer_stride": 64},
+    "vilt": {"image_size": 64, "patch_size": 8},
+    "xlnet": {"vocab_size": 512, "d_model": 256, "n_layer": 4, "n_head": 8, "d_inner": 512},
+}
+OWN |= ENCODERS
 RENAMED = {
     "hidden_size": "n_embd",
     "num_hidden_layers": "n_layer",
@@ -422,11 +457,11 @@ def configuration(model_type: str) -> dict[str, Any]:
         sizes = {RENAMED.get(key, key): value for key, value in sizes.items()}
         if model_type in ("gptj", "codegen"):
             sizes["rotary_dim"] = 16
-    if model_type in ALONE:
+    if model_type in (*ALONE, *ENCODERS):
         del sizes["head_dim"]
     else:
         sizes["num_key_value_heads"] = 4
-    if model_type in SEEING:
+    if model_type in (*SEEING, "xlnet"):
         sizes = {}
     return {"model_type": model_type, **sizes, **OWN.get(model_type, {})}
 
@@ -480,7 +515,7 @@ def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
     elif "pixel_values" in names:
         inputs["pixel_values"] = torch.randn(16, 3, 64, 64)
     # Without a limit of positions, 512 tokens are followed.
-    steps = 512 if hasattr(settings, "d_kv") else 64
+    steps = 512 if hasattr(settings, "d_kv") or hasattr(settings, "d_inner") else 64
     rows = getattr(settings, "vocab_size", 0) or SIZES["vocab_size"]
     for name in ("input_ids", "decoder_input_ids"):
         if name in names and (name != "input_ids" or "input_features" not in inputs):
@@ -507,9 +542,28 @@ def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
         image = torch.full((16, count), settings.image_token_id)
         text = torch.randint(500, (16, 64))
         inputs |= {"input_ids": torch.cat([image, text], 1), **sizes(settings)}
-    if "token_type_ids" in names and "type_vocab_size" in settings:
-        inputs["token_type_ids"] = torch.randint(settings.type_vocab_size, (16, 64))
+    if "bbox" in names:
+        near, far = torch.randint(500, (16, 64, 2)), torch.randint(500, 1000, (16, 64, 2))
+        inputs["bbox"] = torch.cat([near, far], -1)
+    for name, tables in looked_up(settings).items():
+        if name in names:
+            ids = [torch.randint(rows, (16, steps)) for rows in tables]
+            inputs[name] = torch.stack(ids, -1).squeeze(-1)
     return inputs
+
+
+def looked_up(settings: Any) -> dict[str, list[int]]:
+    """The sizes of the tables that give vectors for what else is known of a token."""
+    said = settings.to_dict()
+    levels = said.get("max_depth", 0)
+    tables = {
+        "token_type_ids": said.get("type_vocab_sizes", [said.get("type_vocab_size")]),
+        "input_shape_ids": [said.get("shape_vocab_size")],
+        "input_pronunciation_ids": [said.get("pronunciation_vocab_size")],
+        "xpath_tags_seq": [said.get("max_xpath_tag_unit_embeddings")] * levels,
+        "xpath_subs_seq": [said.get("max_xpath_subs_unit_embeddings")] * levels,
+    }
+    return {name: sizes for name, sizes in tables.items() if all(sizes) and sizes}
 
 
 def sizes(settings: Any) -> dict[str, torch.Tensor]:
@@ -524,6 +578,8 @@ def states_of(settings: Any, outputs: Any, inputs: Any) -> dict[str, Any]:
     if settings.model_type in (*JOINED, *TOLD):
         part = "text_model" if settings.model_type == "idefics2" else "language_model"
         return {part: outputs.hidden_states}
+    if settings.model_type == "canine":
+        return {"canine.encoder.layer": outputs.hidden_states[2:-2]}
     if "text_model_output" in outputs:
         parts = ("text", "vision")
         return {part: outputs[f"{part}_model_output"].hidden_states for part in parts}
@@ -555,7 +611,7 @@ def streams(config: dict[str, Any]) -> dict[str, list[float]]:
 def main() -> None:
     """Write the file."""
     facts = json.loads(FILE.read_text()) if sys.argv[1:] else {}
-    for model_type in sys.argv[1:] or (*TYPES, *WHOLE):
+    for model_type in sys.argv[1:] or (*TYPES, *WHOLE, *ENCODERS):
         config = configuration(model_type)
         facts[model_type] = {"config": config, "stream": streams(config)}
     lines = (f"{json.dumps(key)}: {json.dumps(each)}" for key, each in facts.items())

@@ -114,10 +114,19 @@ class Entries:
         return full
 
     def again(self, name: str, table: str, takes: str, **how: Any) -> str:
-        """Look up vectors in an existing table."""
-        name, takes = f"{self._prefix}{name}", self._passed_on(takes)
+        """Apply a layer, such as a table, once more with the weights that it has."""
+        name, takes = name if self._is_in_block else f"{self._prefix}{name}", self._passed_on(takes)
         self.entries.append({"call": table, "name": name, "inputs": takes, **how})
         return name
+
+    def repeat(self, layers: list[Entry]) -> None:
+        """Add layers to a block again, with the weights that they have."""
+        names = {each["name"]: str(index) for index, each in enumerate(layers)}
+        for index, each in enumerate(layers):
+            takes = each["inputs"]
+            given = [takes] if isinstance(takes, str) else takes
+            inputs = [names.get(name, "input") for name in given]
+            self.entries.append({"call": each["name"], "name": str(index), "inputs": inputs})
 
     def tied(self, name: str, table: str, takes: str) -> str:
         """Add a projection whose weight is an existing table."""
@@ -259,4 +268,6 @@ def _renamed(entry: Entry, scope: str, names: Mapping[str, str]) -> Entry:
     takes = entry.get("inputs", [])
     listed = [takes] if isinstance(takes, str) else takes
     inputs = [names.get(each, each) for each in listed]
-    return {**entry, "name": scope + entry["name"]} | ({"inputs": inputs} if inputs else {})
+    called = {"call": names.get(entry["call"], entry["call"])} if "call" in entry else {}
+    renamed = {**entry, "name": scope + entry["name"], **called}
+    return renamed | ({"inputs": inputs} if inputs else {})

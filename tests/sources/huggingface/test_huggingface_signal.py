@@ -81,7 +81,8 @@ def streams(signal: Signal, part: str) -> list[float | None]:
             std = each.predicted.std if each.output is None else each.output.std.median
             last.setdefault(found[1], {})[int(found[2])] = std
     is_one = {scope: part in scope and not scope.endswith("conv_layers") for scope in last}
-    (blocks,) = (each for scope, each in last.items() if is_one[scope])
+    chosen = [part] if part in last else [scope for scope in last if is_one[scope]]
+    (blocks,) = (last[scope] for scope in chosen)
     return [blocks[index] for index in sorted(blocks)][:-1]
 
 
@@ -190,6 +191,17 @@ def test_blocks_that_differ_are_numbered_as_in_the_library() -> None:
         ("model.layers", 2),
         ("model.layers.2", 2),
     ]
+
+
+def test_layers_that_share_their_weights_are_called_again() -> None:
+    shared = {"num_hidden_layers": 5, "num_hidden_groups": 2, "inner_group_num": 2}
+    described = model({**FACTS["albert"]["config"], **shared, "architectures": ["AlbertModel"]})
+    network = computable(described).network
+    calls = Counter(network.names[each.layer] for each in network.calls)
+    groups = "encoder.albert_layer_groups"
+    # The first group has three of the five layers, and the second has two.
+    counts = [calls[f"{groups}.{i}.albert_layers.{j}.ffn"] for i in (0, 1) for j in (0, 1)]
+    assert counts == [3, 3, 2, 2]
 
 
 def test_a_spec_of_a_configuration_has_the_same_signal() -> None:

@@ -270,10 +270,12 @@ class BlipText(Bert):
             self.modules.linear("output.dense", width, width)
             self.modules.norm("output.LayerNorm", width)
 
-    def compute_layer(self, stack: Stack, *, is_causal: bool, source: str = "") -> None:
+    def compute_layer(
+        self, stack: Stack, stream: str = "input", *, is_causal: bool, source: str = ""
+    ) -> None:
         if not source:
             stack.leave_out("crossattention", "attention to an image, without one")
-        super().compute_layer(stack, is_causal=is_causal, source=source)
+        super().compute_layer(stack, stream, is_causal=is_causal, source=source)
 
     def compute_tower(self, stack: Stack, source: str = "") -> str:
         """Add the tower without a head."""

@@ -2,58 +2,99 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from initcli.initializers import Initializer
 from initcli.initializers.given import Values
-from initcli.sources.huggingface.families.bert import TASKS, Bert, Electra
+from initcli.sources.huggingface.families.bert import POOLED, TASKS, Bert, LayerNames
 from initcli.sources.huggingface.families.roberta import Roberta
-from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.modules import ZERO, Tensor, frequencies, normal, sinusoids
+from initcli.sources.huggingface.family import MAX_TOKENS
+from initcli.sources.huggingface.modules import ZERO, Tensor, frequencies, normal
+from initcli.sources.huggingface.stack import Stack
+
+
+class BertGeneration(Bert):
+    """BERT as one half of a translator. Rothe et al. 2019, arXiv:1907.12461."""
+
+    model_types = ("bert-generation",)
+    heads = ("Decoder", "Encoder")
+    has_segments = False
+    pooled_heads = ()
+
+    def describe(self, head: str) -> None:
+        super().describe("Model" if head == "Encoder" else "LMHeadModel")
+
+    def language_head(self, width: int, rows: int) -> None:
+        self.modules.add("lm_head", "LMHead", bias=Tensor((rows,), ZERO))
+        self.decoder("lm_head", width, rows)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        super().compute(stack, "Model" if head == "Encoder" else "LMHeadModel")
+
+    def compute_language_head(self, stack: Stack, takes: str, table: str) -> None:
+        self.compute_logits(stack, "lm_head.decoder", takes, table)
 
 
 class BigBird(Bert):
     """BigBird. Zaheer et al. 2020, arXiv:2007.14062."""
 
     model_types = ("big_bird",)
-    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForPreTraining", "ForCausalLM", *TASKS)
     pooled_heads = tuple(each for each in heads if each != "ForQuestionAnswering")
     pooler = "pooler"
+    attention_bias = ("use_bias", True)
     has_class_layer = True
-
-    def attention(self, name: str, width: int) -> None:
-        bias = self.config.flag("use_bias")
-        with self.modules.within(name):
-            for each in ("query", "key", "value"):
-                self.modules.linear(f"self.{each}", width, width, bias)
-            self.modules.linear("output.dense", width, width)
-            self.modules.norm("output.LayerNorm", width)
 
     def task(self, head: str, width: int) -> None:
         if head != "ForQuestionAnswering":
             super().task(head, width)
             return
-        inner = self.config.size("intermediate_size")
         with self.modules.within("qa_classifier"):
-            self.modules.linear("intermediate.dense", width, inner)
-            self.modules.linear("output.dense", inner, width)
-            self.modules.norm("output.LayerNorm", width)
+            self.feed_forward(width, self.config.size("intermediate_size"))
+            self.modules.norm(self.layer_names.norm, width)
             self.modules.linear("qa_outputs", width, self.config.labels)
+
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        if self.config.flag("rescale_embeddings"):
+            takes = stack.scaled(f"{scope}.scale", takes, self.config.size("hidden_size") ** 0.5)
+        return super().compute_sum(stack, scope, takes)
+
+    def compute_layers(self, stack: Stack, stream: str, **how: Any) -> str:
+        config = self.config
+        dense = (5 + 2 * config.size("num_random_blocks", 0)) * config.size("block_size")
+        if config.text("attention_type") == "block_sparse" and stack.steps > dense:
+            stack.notes["the signal leaves out which blocks attention sees, `block_size`"] = None
+        return super().compute_layers(stack, stream, **how)
+
+    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
+        if head != "ForQuestionAnswering":
+            super().compute_task(stack, head, stream, pooled, table)
+            return
+        with stack.within("qa_classifier"):
+            inner = stack.sum("output.sum", stream, self.compute_feed_forward(stack, stream))
+            stack.dense("qa_outputs", self.compute_norm(stack, self.layer_names.norm, inner))
 
 
 class Approximate(Bert):
     """Encoders whose attention is approximate."""
 
     model_types: ClassVar[tuple[str, ...]] = ()
-    compute = Family.compute
     heads: ClassVar[tuple[str, ...]] = ("ForMaskedLM", "Model", *TASKS)
     pooled_heads = ()
     has_class_layer = True
     choice_layer = "pre_classifier"
     more_positions = 2
+    mixing: ClassVar[str] = ""
+    """The kind of attention."""
+
+    def compute_attention(self, stack: Stack, takes: str, *, is_causal: bool) -> str:
+        qkv, out, *_ = self.layer_names
+        parts = stack.projections(qkv, takes, self.heads_of)
+        shape = (stack.steps, self.config.size("hidden_size"))
+        held = "attention.self.conv"
+        return stack.dense(out, stack.unknown("attention", [*parts], self.mixing, shape, held))
 
 
 class Nystromformer(Approximate):
@@ -61,6 +102,7 @@ class Nystromformer(Approximate):
 
     model_types = ("nystromformer",)
     body_name = "nystromformer"
+    mixing = "Nyström approximation of attention"
 
     def attention(self, name: str, width: int) -> None:
         super().attention(name, width)
@@ -75,6 +117,7 @@ class Yoso(Approximate):
 
     model_types = ("yoso",)
     body_name = "yoso"
+    mixing = "sampled attention"
 
 
 class Mra(Approximate):
@@ -82,6 +125,7 @@ class Mra(Approximate):
 
     model_types = ("mra",)
     body_name = "mra"
+    mixing = "multi-resolution attention"
 
     def tables(self, width: int) -> None:
         super().tables(width)
@@ -92,12 +136,15 @@ class Mra(Approximate):
         positions = Tensor((1, count), filled, trainable=False, dtype="int64")
         self.modules.add("", "Embeddings", position_ids=positions)
 
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        stack.leave_out(f"{scope}.position_ids", "the numbers of positions")
+        return super().compute_sum(stack, scope, takes)
+
 
 class Longformer(Roberta):
     """Longformer, with other projections for tokens that see all. arXiv:2004.05150."""
 
     model_types = ("longformer",)
-    compute = Family.compute
     heads = ("ForMaskedLM", "Model", *TASKS)
     body_name = "longformer"
 
@@ -106,12 +153,28 @@ class Longformer(Roberta):
         for each in ("query", "key", "value"):
             self.modules.linear(f"{name}.self.{each}_global", width, width)
 
+    def compute_attention(self, stack: Stack, takes: str, *, is_causal: bool) -> str:
+        for each in ("query", "key", "value"):
+            what = "the projections of tokens that see all others"
+            stack.leave_out(f"attention.self.{each}_global", what)
+        # Half a window is on each side.
+        if self.window < 2 * stack.steps:
+            stack.notes["the signal leaves out the window of attention, `attention_window`"] = None
+        return super().compute_attention(stack, takes, is_causal=is_causal)
+
+    @property
+    def window(self) -> int:
+        """The width of the narrowest window of attention."""
+        config, key = self.config, "attention_window"
+        if isinstance(config.value(key), list | tuple):
+            return min(config.numbers(key, least=1), default=MAX_TOKENS)
+        return config.size(key)
+
 
 class FNet(Bert):
     """FNet, with Fourier transforms for attention. Lee-Thorp et al. 2021, arXiv:2105.03824."""
 
     model_types = ("fnet",)
-    compute = Family.compute
     defaults = {"num_attention_heads": 1}
     heads = (
         *("ForMaskedLM", "Model", "ForPreTraining", "ForNextSentencePrediction"),
@@ -119,116 +182,30 @@ class FNet(Bert):
     )
     body_name = "fnet"
     pooled_heads = heads
-
-    def tables(self, width: int) -> None:
-        self.config.refuse_flag("use_tpu_fourier_optimizations")
-        super().tables(width)
-        self.modules.linear("projection", width, width)
-
-    def attention(self, name: str, width: int) -> None:
-        self.modules.norm("fourier.output.LayerNorm", width)
-
-
-class Projected(Electra):
-    """Encoders whose vectors of tokens may be smaller than the stream."""
-
-    model_types: ClassVar[tuple[str, ...]] = ()
-    heads: ClassVar[tuple[str, ...]] = ("ForMaskedLM", "Model", *TASKS)
-    choice_layer = ""
-
-
-class RoFormer(Projected):
-    """RoFormer, with rotary positions. Su et al. 2021, arXiv:2104.09864."""
-
-    model_types = ("roformer",)
-    compute = Family.compute
-    heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
-    body_name = "roformer"
-    has_positions = False
-
-    def layers(self, width: int) -> None:
-        super().layers(width)
-        positions = self.config.size("max_position_embeddings")
-        shape = (positions, self.config.quotient("hidden_size", "num_attention_heads"))
-        filled: Initializer = ZERO
-        if self.is_computable(shape, "max_position_embeddings"):
-            filled = sinusoids(shape)
-        waves = Tensor(shape, filled, (), (1,), trainable=False)
-        self.modules.add("encoder.embed_positions", "Embedding", weight=waves)
-
-    def task(self, head: str, width: int) -> None:
-        if head in ("ForMaskedLM", "ForCausalLM"):
-            self.language_head(width, self.config.size("vocab_size"))
-        else:
-            super().task(head, width)
-
-    def language_head(self, width: int, rows: int) -> None:
-        size = self.table_width
-        with self.modules.within("cls.predictions"):
-            self.modules.add("", "LMHead", bias=Tensor((rows,), ZERO))
-            self.modules.linear("transform.dense", width, size)
-            self.modules.norm("transform.LayerNorm", size)
-        self.decoder("cls.predictions", size, rows)
-
-    @property
-    def table_width(self) -> int:
-        return self.config.optional_size("embedding_size") or self.config.size("hidden_size")
-
-
-class RemBert(Bert):
-    """RemBERT, with tables of other sizes at both ends. Chung et al. 2020, arXiv:2010.12821."""
-
-    model_types = ("rembert",)
-    compute = Family.compute
-    heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
-    body_name = "rembert"
-
-    def body(self, width: int, *, pools: bool) -> None:
-        size = self.config.size("input_embedding_size")
-        with self.modules.within("embeddings"):
-            self.tables(size)
-        self.modules.linear("encoder.embedding_hidden_mapping_in", size, width)
-        self.layers(width)
-        if pools:
-            self.modules.linear(self.pooler, width, width)
-
-    def language_head(self, width: int, rows: int) -> None:
-        size = self.config.size("output_embedding_size")
-        with self.modules.within("cls.predictions"):
-            self.modules.linear("dense", width, size)
-            self.modules.linear("decoder", size, rows)
-            self.modules.norm("LayerNorm", size)
-
-
-class BertGeneration(Bert):
-    """BERT as one half of a translator. Rothe et al. 2019, arXiv:1907.12461."""
-
-    model_types = ("bert-generation",)
-    compute = Family.compute
-    heads = ("Decoder", "Encoder")
-    has_segments = False
-    pooled_heads = ()
+    projection = "embeddings.projection"
+    layer_names = LayerNames(attention_norm="fourier.output.LayerNorm")
 
     def describe(self, head: str) -> None:
-        super().describe("Model" if head == "Encoder" else "LMHeadModel")
+        self.config.refuse_flag("use_tpu_fourier_optimizations")
+        super().describe(head)
 
-    def language_head(self, width: int, rows: int) -> None:
-        self.modules.add("lm_head", "LMHead", bias=Tensor((rows,), ZERO))
-        self.decoder("lm_head", width, rows)
+    def attention(self, name: str, width: int) -> None:
+        self.modules.norm(self.layer_names.attention_norm, width)
+
+    def compute_attention(self, stack: Stack, takes: str, *, is_causal: bool) -> str:
+        shape = (stack.steps, self.config.size("hidden_size"))
+        return stack.unknown("fourier", takes, "Fourier transform", shape)
 
 
 class Esm(Roberta):
     """ESM, for proteins. Lin et al. 2022, doi:10.1126/science.ade2574."""
 
     model_types = ("esm",)
-    compute = Family.compute
     defaults = {"hidden_act": "gelu"}
     heads = ("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification")
     body_name = "esm"
     has_segments = False
-    attention_norm = "LayerNorm"
-    output_norm = "LayerNorm"
-    table_norm = ""
+    layer_names = LayerNames(attention_norm="attention.LayerNorm", norm="LayerNorm")
     last_norm = "encoder.emb_layer_norm_after"
     pooled_heads = ("Model",)
 
@@ -242,16 +219,23 @@ class Esm(Roberta):
             rates = frequencies(each, config.number("rope_theta"))
             modules.add("rotary_embeddings", "Rotary", inv_freq=rates)
 
-    def tables(self, width: int) -> None:
-        super().tables(width)
-        if self.config.flag("emb_layer_norm_before"):
-            self.modules.norm("layer_norm", width)
-
     def decoder(self, name: str, width: int, rows: int) -> None:
         if self.config.flag("tie_word_embeddings"):
             self.modules.tie(f"{name}.decoder.weight", "esm.embeddings.word_embeddings.weight")
         else:
             self.modules.linear(f"{name}.decoder", width, rows, False)
+
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        stack.leave_out("rotary_embeddings", "the rotation of queries and keys by positions")
+        stack.leave_out("contact_head", "the prediction of contacts")
+        if self.config.flag("token_dropout"):
+            # The share of tokens that are not masked in training, where none is masked.
+            takes = stack.scaled(f"{scope}.token_dropout", takes, 1 - 0.15 * 0.8)
+        return super().compute_sum(stack, scope, takes)
+
+    @property
+    def table_norm(self) -> str:  # type: ignore[override]
+        return "layer_norm" if self.config.flag("emb_layer_norm_before") else ""
 
     @property
     def has_positions(self) -> bool:  # type: ignore[override]
@@ -263,7 +247,6 @@ class Xmod(Roberta):
     """X-MOD, with an adapter for each language. Pfeiffer et al. 2022, arXiv:2205.06266."""
 
     model_types = ("xmod",)
-    compute = Family.compute
 
     @property
     def last_norm(self) -> str:  # type: ignore[override]
@@ -280,12 +263,32 @@ class Xmod(Roberta):
                 modules.linear("dense1", width, narrow)
                 modules.linear("dense2", narrow, width)
 
+    def compute_adapter(self, stack: Stack, takes: str) -> str:
+        config, name = self.config, "output.adapter_layer_norm"
+        normed = takes
+        if name in stack:
+            normed = self.compute_norm(stack, name, takes)
+        elif config.flag("adapter_reuse_layer_norm"):
+            normed = self.compute_norm(stack, self.layer_names.norm, takes)
+        stream = normed if config.flag("ln_before_adapter") else takes
+        first, *others = config.texts("languages")
+        scope, activation = f"output.adapter_modules.{first}", config.text("hidden_act")
+        inner = stack.dense(f"{scope}.dense1", normed, activation)
+        for language in others:
+            what = "the adapters of the other languages"
+            stack.leave_out(f"output.adapter_modules.{language}", what)
+        return stack.sum("output.adapter.sum", stream, stack.dense(f"{scope}.dense2", inner))
+
+    def compute_norm(self, stack: Stack, name: str, takes: str) -> str:
+        if any(each["name"] == name for each in stack.entries):
+            return stack.again(f"{name}.again", name, takes)
+        return super().compute_norm(stack, name, takes)
+
 
 class RocBert(Bert):
     """RoCBert, which sees how words sound and look. Su et al. 2022."""
 
     model_types = ("roc_bert",)
-    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
     body_name = "roc_bert"
 
@@ -305,12 +308,25 @@ class RocBert(Bert):
         if config.flag("concat_input"):
             modules.linear("map_inputs_layer", joined, width)
 
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        joined, mapping = [takes], f"{scope}.map_inputs_layer"
+        for part in ("shape", "pronunciation"):
+            name = f"{scope}.{part}_embed"
+            if mapping in stack and self.config.flag(f"enable_{part}"):
+                ids = stack.tokens(self.num_tokens, f"input_{part}_ids")
+                joined.append(stack.embedding(name, ids))
+            stack.leave_out(name, f"the {part} of words")
+        if len(joined) > 1:
+            takes = stack.add("Concatenate", f"{scope}.joined", joined, axis=-1)
+        if mapping in stack:
+            takes = stack.dense(mapping, takes)
+        return super().compute_sum(stack, scope, takes)
+
 
 class Splinter(Bert):
     """Splinter, which selects spans. Ram et al. 2021, arXiv:2101.00438."""
 
     model_types = ("splinter",)
-    compute = Family.compute
     heads = ("ForQuestionAnswering", "Model", "ForPreTraining")
     body_name = "splinter"
     pooled_heads = ()
@@ -324,16 +340,32 @@ class Splinter(Bert):
             modules.linear("start_classifier", width, width, False)
             modules.linear("end_classifier", width, width, False)
 
+    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
+        if head == "Model":
+            return
+        with stack.within("splinter_qass"):
+            question = stack.one("question", stream)
+            for end in ("start", "end"):
+                query = self.compute_transform(stack, f"query_{end}_transform", question)
+                query = stack.dense(f"{end}_classifier", query)
+                keys = self.compute_transform(stack, f"{end}_transform", stream)
+                stack.add("Dot", f"{end}_logits", [query, keys], axes=[1, 2])
+
+    def compute_transform(self, stack: Stack, name: str, takes: str) -> str:
+        """Add a projection with a norm behind it."""
+        inner = stack.dense(f"{name}.dense", takes, "gelu")
+        return stack.norm(f"{name}.LayerNorm", inner, "LayerNorm", 1e-5)
+
 
 class Tapas(Bert):
     """TAPAS, for tables. Herzig et al. 2020, arXiv:2004.02349."""
 
     model_types = ("tapas",)
-    compute = Family.compute
     heads = ("ForMaskedLM", "Model", "ForSequenceClassification", "ForQuestionAnswering")
     body_name = "tapas"
     has_segments = False
     pooled_heads = ("Model", "ForSequenceClassification", "ForQuestionAnswering")
+    pooling_heads = (*POOLED, "ForQuestionAnswering")
 
     def tables(self, width: int) -> None:
         super().tables(width)
@@ -355,61 +387,19 @@ class Tapas(Bert):
         if kinds:
             modules.linear("aggregation_classifier", width, kinds)
 
+    def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
+        for index, _ in enumerate(self.config.numbers("type_vocab_sizes", least=1)):
+            name = f"{scope}.token_type_embeddings_{index}"
+            takes = self.look_up(stack, name, f"token_type_ids_{index}", takes)
+        return super().compute_sum(stack, scope, takes)
 
-class VisualBert(Bert):
-    """VisualBERT. Li et al. 2019, arXiv:1908.03557."""
-
-    model_types = ("visual_bert",)
-    compute = Family.compute
-    heads = (
-        *("ForPreTraining", "Model", "ForMultipleChoice", "ForQuestionAnswering"),
-        *("ForVisualReasoning", "ForRegionToPhraseAlignment"),
-    )
-    body_name = "visual_bert"
-    pooled_heads = heads
-
-    def tables(self, width: int) -> None:
-        super().tables(width)
-        config, modules = self.config, self.modules
-        modules.embedding("visual_token_type_embeddings", config.size("type_vocab_size"), width)
-        positions = config.size("max_position_embeddings")
-        modules.embedding("visual_position_embeddings", positions, width)
-        modules.linear("visual_projection", config.size("visual_embedding_dim"), width)
-
-    def layers(self, width: int) -> None:
-        super().layers(width)
-        if self.config.flag("bypass_transformer"):
-            with self.modules.within("additional_layer"):
-                self.layer(width)
-
-    def task(self, head: str, width: int) -> None:
-        match head:
-            case "ForPreTraining" | "ForRegionToPhraseAlignment":
-                super().task("ForPreTraining", width)
-                if head == "ForRegionToPhraseAlignment":
-                    each = self.config.quotient("hidden_size", "num_attention_heads")
-                    for name in ("query", "key", "value"):
-                        self.modules.linear(f"attention.{name}", width, each)
-            case "ForMultipleChoice":
-                self.modules.linear("cls", width, 1)
-            case _:
-                self.modules.linear("cls", width, self.config.labels)
-
-
-class LayoutLm(Bert):
-    """LayoutLM, which sees where words stand on a page. Xu et al. 2019, arXiv:1912.13318."""
-
-    model_types = ("layoutlm",)
-    compute = Family.compute
-    heads = (
-        *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
-        "ForQuestionAnswering",
-    )
-    body_name = "layoutlm"
-    pooled_heads = heads
-
-    def tables(self, width: int) -> None:
-        super().tables(width)
-        rows = self.config.size("max_2d_position_embeddings")
-        for axis in "xyhw":
-            self.modules.embedding(f"{axis}_position_embeddings", rows, width)
+    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
+        if head != "ForQuestionAnswering":
+            super().compute_task(stack, head, stream, pooled, table)
+            return
+        for name in ("output", "column_output"):
+            filled = stack.filled(stack.tensor(f"{name}_weights").initializer)
+            stack.use(f"{name}_bias")
+            stack.add("Dense", name, stream, units=1, kernel_initializer=filled)
+        if "aggregation_classifier" in stack:
+            stack.dense("aggregation_classifier", pooled)

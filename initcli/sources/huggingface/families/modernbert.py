@@ -6,11 +6,14 @@ import math
 from typing import ClassVar
 
 from initcli.initializers import Initializer, TruncatedNormal
-from initcli.sources.huggingface.families.bert import LANGUAGE_HEADS, Bert
+from initcli.sources.huggingface.families.bert import LANGUAGE_HEADS, Bert, LayerNames
 from initcli.sources.huggingface.families.decoder import Decoder
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ONE, ZERO, Tensor
 from initcli.sources.huggingface.stack import Heads, Stack
+
+_AS_DECODER = {"ForMaskedLM": "ForCausalLM"}
+_GATED = ("mlp.gate_proj", "mlp.up_proj")
 
 
 class ModernBert(Family):
@@ -174,23 +177,30 @@ class EuroBert(Decoder):
 
     model_types = ("eurobert",)
     heads = ("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification")
-    mlp_bias = "mlp_bias"
-    compute = Family.compute
+    mlp_bias = head_bias = "mlp_bias"
+    label_head = "classifier"
+    is_causal = False
 
     def add_head(self, head: str) -> None:
-        match head:
-            case "ForMaskedLM" if self.config.flag("tie_word_embeddings"):
-                self.modules.tie("lm_head.weight", "model.embed_tokens.weight")
-                if self.flag(self.mlp_bias):
-                    self.modules.add("lm_head", "Linear", bias=Tensor((self.num_rows,), ZERO))
-            case "ForMaskedLM":
-                bias = self.flag(self.mlp_bias)
-                self.modules.linear("lm_head", self.width, self.num_rows, bias)
-            case "ForSequenceClassification":
-                self.modules.linear("dense", self.width, self.width)
-                self.modules.linear("classifier", self.width, self.config.labels)
-            case "ForTokenClassification":
-                self.modules.linear("classifier", self.width, self.config.labels)
+        if head == "ForSequenceClassification":
+            self.modules.linear("dense", self.width, self.width)
+            self.modules.linear("classifier", self.width, self.config.labels)
+        else:
+            super().add_head(_AS_DECODER.get(head, head))
+
+    def is_tied(self, head: str) -> bool:
+        return super().is_tied(_AS_DECODER.get(head, head))
+
+    def compute_head(self, stack: Stack, head: str, takes: str, table: str) -> None:
+        if head != "ForSequenceClassification":
+            super().compute_head(stack, _AS_DECODER.get(head, head), takes, table)
+            return
+        pooling = self.config.word("classifier_pooling", ("late", "bos", "mean"))
+        if pooling != "late":
+            takes = (stack.one if pooling == "bos" else stack.mean)("pooled", takes)
+        logits = stack.dense("classifier", stack.dense("dense", takes, "gelu"))
+        if pooling == "late":
+            stack.mean("pooled", logits)
 
 
 class RotaryBert(Bert):
@@ -201,27 +211,32 @@ class RotaryBert(Bert):
         *("ForMaskedLM", "Model", "ForSequenceClassification", "ForTokenClassification"),
     )
     blocks = "layers"
+    layer_names = LayerNames(
+        qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        out="self_attn.o_proj",
+        attention_norm="post_attention_layernorm",
+        into="mlp.gate_proj",
+        back="mlp.down_proj",
+        norm="post_mlp_layernorm",
+    )
+    attention_bias: ClassVar[tuple[bool | str, bool]] = (False, False)
     has_positions = False
-    pooled_heads: ClassVar[tuple[str, ...]] = ("Model", "ForSequenceClassification")
-    attention_bias: ClassVar[bool] = False
+    pooled_heads: ClassVar[tuple[str, ...]] = ("ForSequenceClassification",)
     back_bias: ClassVar[bool] = False
-    compute = Family.compute
-
-    def layer(self, width: int) -> None:
-        config, modules, inner = self.config, self.modules, self.config.size("intermediate_size")
-        count = config.size("num_attention_heads")
-        each = config.optional_size("head_dim") or width // count
-        for name in ("q_proj", "k_proj", "v_proj"):
-            modules.linear(f"self_attn.{name}", width, count * each, self.attention_bias)
-        modules.linear("self_attn.o_proj", count * each, width, self.attention_bias)
-        for name in ("post_attention_layernorm", "post_mlp_layernorm"):
-            modules.norm(name, width)
-        self.feed_forward(width, inner)
 
     def feed_forward(self, width: int, inner: int) -> None:
-        for name in ("gate_proj", "up_proj"):
-            self.modules.linear(f"mlp.{name}", width, inner, False)
-        self.modules.linear("mlp.down_proj", inner, width, self.back_bias)
+        for name in _GATED:
+            self.modules.linear(name, width, inner, False)
+        self.modules.linear(self.layer_names.back, inner, width, self.back_bias)
+
+    def compute_feed_forward(self, stack: Stack, takes: str) -> str:
+        inner = stack.gated("mlp.product", _GATED, takes, self.config.text("hidden_act"))
+        return stack.dense(self.layer_names.back, inner)
+
+    @property
+    def heads_of(self) -> Heads:
+        count, _, size = super().heads_of
+        return Heads(count, count, self.config.optional_size("head_dim") or size)
 
 
 class NomicBert(RotaryBert):
@@ -230,8 +245,11 @@ class NomicBert(RotaryBert):
     model_types = ("nomic_bert",)
     defaults = {"tie_word_embeddings": True}
     body_name = "nomic_bert"
-    language_names = ("cls.predictions", "transform.dense", "transform.layer_norm")
-    pooled_heads = ("ForSequenceClassification",)
+    language_names = (
+        "cls.predictions.transform.dense",
+        "cls.predictions.transform.layer_norm",
+        "cls.predictions.decoder",
+    )
 
 
 class Gte(RotaryBert):
@@ -239,16 +257,8 @@ class Gte(RotaryBert):
 
     model_types = ("gte",)
     body_name = "gte"
-    pooled_heads = ("ForSequenceClassification",)
-    attention_bias = back_bias = True
-
-    def language_head(self, width: int, rows: int) -> None:
-        modules = self.modules
-        with modules.within("lm_head"):
-            modules.linear("dense", width, width)
-            modules.norm("layer_norm", width)
-        if self.config.flag("tie_word_embeddings"):
-            modules.add("lm_head.decoder", "Linear", bias=Tensor((rows,), ZERO))
-            modules.tie("lm_head.decoder.weight", "gte.embeddings.word_embeddings.weight")
-        else:
-            modules.linear("lm_head.decoder", width, rows)
+    attention_bias = (True, True)
+    back_bias = True
+    language_names = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
+    language_activation = "gelu"
+    has_head_bias = False

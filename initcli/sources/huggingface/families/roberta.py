@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from initcli.sources.huggingface.families.bert import (
-    TASKS,
-    Bert,
-    LayerNames,
-)
+from initcli.sources.huggingface.families.bert import TASKS, Bert, LayerNames
 from initcli.sources.huggingface.stack import Stack
 
 
@@ -18,18 +14,12 @@ class Roberta(Bert):
     model_types = ("roberta",)
     heads = ("ForMaskedLM", "Model", "ForCausalLM", *TASKS)
     body_name: ClassVar[str] = "roberta"
-    language_names = ("lm_head", "dense", "layer_norm")
+    language_names = ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder")
     pads_positions = True
     pooled_heads: ClassVar[tuple[str, ...]] = ("Model", "ForMultipleChoice")
     has_class_layer = True
+    class_activation = "tanh"
     language_activation = "gelu"
-
-    def compute_task(self, stack: Stack, head: str, stream: str, pooled: str, table: str) -> None:
-        if head != "ForSequenceClassification":
-            super().compute_task(stack, head, stream, pooled, table)
-            return
-        inner = stack.dense("classifier.dense", stack.one("classifier", stream), "tanh")
-        stack.dense("classifier.out_proj", inner)
 
 
 class Data2VecText(Roberta):
@@ -44,8 +34,7 @@ class RobertaPreLayerNorm(Roberta):
 
     model_types = ("roberta-prelayernorm",)
     body_name = "roberta_prelayernorm"
-    attention_norm = "LayerNorm"
-    output_norm = "intermediate.LayerNorm"
+    layer_names = LayerNames(attention_norm="attention.LayerNorm", norm="intermediate.LayerNorm")
     last_norm = "LayerNorm"
 
 
@@ -53,8 +42,7 @@ class XlmRobertaXl(Roberta):
     """XLM-RoBERTa XL, with norms before each part. Goyal et al. 2021, arXiv:2105.00572."""
 
     model_types = ("xlm-roberta-xl",)
-    attention_norm = "self_attn_layer_norm"
-    output_norm = "LayerNorm"
+    layer_names = LayerNames(attention_norm="attention.self_attn_layer_norm", norm="LayerNorm")
     table_norm = ""
     last_norm = "encoder.LayerNorm"
 
@@ -105,6 +93,11 @@ class MpNet(Roberta):
     model_types = ("mpnet",)
     heads = ("ForMaskedLM", "Model", *TASKS)
     body_name = "mpnet"
+    layer_names = LayerNames(
+        qkv=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
+        out="attention.attn.o",
+        attention_norm="attention.LayerNorm",
+    )
 
     def tables(self, width: int) -> None:
         config, modules = self.config, self.modules
@@ -112,12 +105,6 @@ class MpNet(Roberta):
         modules.embedding("word_embeddings", rows, width, 1 % rows)
         modules.embedding("position_embeddings", positions, width, 1 % positions)
         modules.norm("LayerNorm", width)
-
-    @property
-    def layer_names(self) -> LayerNames:
-        qkv = ("attention.attn.q", "attention.attn.k", "attention.attn.v")
-        norm = "attention.LayerNorm"
-        return super().layer_names._replace(qkv=qkv, out="attention.attn.o", attention_norm=norm)
 
     def compute_sum(self, stack: Stack, scope: str, takes: str) -> str:
         what = "the biases of relative positions, which are small beside the scores"
@@ -129,9 +116,3 @@ class MpNet(Roberta):
         buckets = self.config.size("relative_attention_num_buckets")
         heads = self.config.size("num_attention_heads")
         self.modules.embedding("encoder.relative_attention_bias", buckets, heads)
-
-    def attention(self, name: str, width: int) -> None:
-        with self.modules.within(name):
-            for each in ("q", "k", "v", "o"):
-                self.modules.linear(f"attn.{each}", width, width)
-            self.modules.norm("LayerNorm", width)
