@@ -563,9 +563,9 @@ def sizes(settings: Any) -> dict[str, torch.Tensor]:
     return {"image_sizes": torch.full((16, 2), 64)} if settings.model_type == "mistral3" else {}
 
 
-def states_of(settings: Any, outputs: Any, inputs: Any) -> dict[str, Any]:
+def states_of(settings: Any, outputs: Any) -> dict[str, Any]:
     """The stream behind each block, by the part of the model that has it."""
-    if "input_values" in inputs:
+    if hasattr(settings, "conv_kernel"):
         return {"encoder.layers": outputs.hidden_states}
     if settings.model_type in (*JOINED, *TOLD):
         part = "text_model" if settings.model_type == "idefics2" else "language_model"
@@ -593,7 +593,7 @@ def streams(config: dict[str, Any]) -> dict[str, list[float]]:
         with torch.no_grad():
             inputs = given(settings, model) | {"output_hidden_states": True}
             outputs = model(**inputs, **({"use_cache": False} if is_language else {}))
-        for part, states in states_of(settings, outputs, inputs).items():
+        for part, states in states_of(settings, outputs).items():
             # Some leave out what enters the first block.
             first = (
                 0 if config["model_type"] in ("mobilenet_v1", "mobilenet_v2", "segformer") else 1

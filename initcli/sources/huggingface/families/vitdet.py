@@ -182,7 +182,7 @@ class SamVision(Family):
         with stack.within("vision_encoder" if head == "Model" else ""):
             self.compute_features(stack, None)
 
-    def compute_features(self, stack: Stack, layer: int | None) -> str:
+    def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         config, width, size = self.config, self.config.size("hidden_size"), self.side
         image = config.size("image_size")
         stream = stack.image("image", image, image, config.size("num_channels"))
