@@ -39,6 +39,54 @@ JOINED = (*SEEING, "idefics2", "vipllava", "aria")
 """Types whose images are tokens of the text."""
 TOLD = ("qwen2_audio", "voxtral", "mllama")
 """Other types with a language model."""
+STAGES = {"image_size": 64, "hidden_sizes": [64, 128, 256], "depths": [2, 2, 1]}
+STAGED: dict[str, dict[str, Any]] = {
+    "resnet": STAGES | {"embedding_size": 64},
+    "regnet": STAGES | {"embedding_size": 64, "groups_width": 16},
+    "mobilenet_v1": {"image_size": 64},
+    "mobilenet_v2": {"image_size": 64, "output_stride": 16},
+    "efficientnet": {
+        "image_size": 64,
+        "width_coefficient": 1.0,
+        "depth_coefficient": 1.0,
+        "hidden_dim": 1280,
+        "drop_connect_rate": 0.0,
+        "initializer_range": 0.5,
+    },
+    "convnext": STAGES | {"num_stages": 3, "layer_scale_init_value": 0.5, "initializer_range": 0.1},
+    "convnextv2": STAGES | {"num_stages": 3, "initializer_range": 0.1},
+    "segformer": {
+        "image_size": 64,
+        "initializer_range": 0.1,
+        "architectures": ["SegformerModel"],
+    },
+    **dict.fromkeys(
+        ("swin", "swinv2", "donut-swin"),
+        {"image_size": 64, "patch_size": 2, "depths": [2, 2, 1], "num_heads": [3, 6, 12]}
+        | {"initializer_range": 0.1},
+    ),
+    "dinov3_convnext": STAGES | {"layer_scale_init_value": 0.5, "initializer_range": 0.1},
+}
+"""Networks whose stages differ in width."""
+IMAGES = {"image_size": 64, "patch_size": 8}
+PATCHED: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("vit_msn", "ijepa"), IMAGES),
+    "vit_mae": IMAGES | {"architectures": ["ViTMAEModel"]},
+    "dinov3_vit": IMAGES | {"layerscale_value": 0.5, "use_gated_mlp": True},
+    "data2vec-vision": IMAGES | {"use_relative_position_bias": True},
+    "yolos": IMAGES
+    | {"image_size": [64, 64], "num_detection_tokens": 10, "use_mid_position_embeddings": True},
+    "vitdet": IMAGES
+    | {"pretrain_image_size": 64, "window_size": 3, "window_block_indices": [0, 2]}
+    | {"residual_block_indices": [1], "use_relative_position_embeddings": True},
+    "sam_vision_model": IMAGES
+    | {"window_size": 3, "global_attn_indexes": [1, 3], "initializer_range": 0.02},
+    "timesformer": {"image_size": 64, "num_frames": 4, "initializer_range": 0.05},
+    "vivit": {"image_size": 64, "tubelet_size": [2, 16, 16], "num_frames": 8},
+    "videomae": {"image_size": 64, "tubelet_size": 2, "num_frames": 8},
+    "audio-spectrogram-transformer": {"num_mel_bins": 64, "max_length": 96},
+}
+"""Transformers of patches, and what their configurations have besides."""
 TYPES = (
     *("llama", "mistral", "ministral", "ministral3", "cwm", "qwen2", "qwen3", "gemma", "gemma2"),
     *("gemma3_text", "phi", "phi3", "olmo", "olmo2", "olmo3", "granite", "smollm3", "cohere"),
@@ -71,7 +119,7 @@ TYPES = (
         "clip",
     ),
     *("siglip", "siglip2_vision_model", "lfm2_moe", "qwen2_vl_vision"),
-    *(*LOOKING, *SCANNING),
+    *(*LOOKING, *SCANNING, *PATCHED),
     *("openai_privacy_filter", "mimo_v2_flash", "laguna", "aria_text", "doge", "jetmoe"),
     *("gemma4_text", "gemma3n_text", "gemma4_vision", "gemma4_audio", "imagegpt", "ctrl"),
     *("axk1", "glm_moe_dsa", "longcat_flash", "diffllama", "phimoe", "llama4_text"),
@@ -107,6 +155,7 @@ ALONE = (
     *("bert", "ernie", "megatron-bert", "electra", "mpnet", "distilbert"),
     *PADDED,
     *TOWERS,
+    *PATCHED,
     *SEEING,
     *PAIRED,
     *(
@@ -194,7 +243,6 @@ BART = {
 }
 ROTARY = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}
 ROTATED = {"rope_parameters": ROTARY}
-IMAGES = {"image_size": 64, "patch_size": 8}
 OWN: dict[str, dict[str, Any]] = {
     "modernbert-decoder": {"pad_token_id": 0},
     "granite": {"embedding_multiplier": 12.0, "residual_multiplier": 0.22},
@@ -235,6 +283,7 @@ OWN: dict[str, dict[str, Any]] = {
     "glm4_moe": EXPERTS | {"first_k_dense_replace": 1},
     "sarvam_moe": EXPERTS,
     **dict.fromkeys(TOWERS, IMAGES),
+    **PATCHED,
     **dict.fromkeys(PAIRED[:9], BART),
     "llava": pair("llama", "clip_vision_model", vision_feature_layer=-2),
     "gemma3": pair("gemma3_text", "siglip_vision_model", mm_tokens_per_image=16),
@@ -346,6 +395,7 @@ TILED = VISION | {
     "vision_output_dim": 384,
 }
 WHOLE: dict[str, dict[str, Any]] = {
+    **STAGED,
     **dict.fromkeys(("wav2vec2", "sew", "unispeech"), SOUND),
     **dict.fromkeys(("hubert", "unispeech-sat", "wavlm"), SOUND | STABLE),
     "data2vec-audio": SOUND | {"conv_pos_kernel_size": 7, "num_conv_pos_embeddings": 3},
@@ -507,13 +557,16 @@ def given(settings: Any, model: Any) -> dict[str, torch.Tensor]:
     elif "input_features" in names:
         frames = 2 * settings.max_source_positions
         inputs["input_features"] = torch.randn(16, settings.num_mel_bins, frames)
+    elif settings.model_type == "audio-spectrogram-transformer":
+        inputs["input_values"] = torch.randn(16, settings.max_length, settings.num_mel_bins)
     elif "input_values" in names:
         samples = POSITIONS
         for kernel, stride in zip(settings.conv_kernel[::-1], settings.conv_stride[::-1]):
             samples = (samples - 1) * stride + kernel
         inputs["input_values"] = torch.randn(16, samples)
     elif "pixel_values" in names:
-        inputs["pixel_values"] = torch.randn(16, 3, 64, 64)
+        frames = [settings.num_frames] if hasattr(settings, "num_frames") else []
+        inputs["pixel_values"] = torch.randn(16, *frames, 3, 64, 64)
     # Without a limit of positions, 512 tokens are followed.
     steps = 512 if hasattr(settings, "d_kv") or hasattr(settings, "d_inner") else 64
     rows = getattr(settings, "vocab_size", 0) or SIZES["vocab_size"]
@@ -571,9 +624,9 @@ def sizes(settings: Any) -> dict[str, torch.Tensor]:
     return {"image_sizes": torch.full((16, 2), 64)} if settings.model_type == "mistral3" else {}
 
 
-def states_of(settings: Any, outputs: Any, inputs: Any) -> dict[str, Any]:
+def states_of(settings: Any, outputs: Any) -> dict[str, Any]:
     """The stream behind each block, by the part of the model that has it."""
-    if "input_values" in inputs:
+    if hasattr(settings, "conv_kernel"):
         return {"encoder.layers": outputs.hidden_states}
     if settings.model_type in (*JOINED, *TOLD):
         part = "text_model" if settings.model_type == "idefics2" else "language_model"
@@ -596,13 +649,19 @@ def streams(config: dict[str, Any]) -> dict[str, list[float]]:
     for seed in range(3):
         torch.manual_seed(seed)
         settings = transformers.AutoConfig.for_model(config["model_type"], **kinds)
-        model = class_of(config["model_type"])(settings).eval()
+        # Batch normalization takes the statistics of the batch, as in training.
+        model = class_of(config["model_type"])(settings)
+        model.train(any(isinstance(each, torch.nn.BatchNorm2d) for each in model.modules()))
         is_language = "use_cache" in inspect.signature(model.forward).parameters
         with torch.no_grad():
             inputs = given(settings, model) | {"output_hidden_states": True}
             outputs = model(**inputs, **({"use_cache": False} if is_language else {}))
-        for part, states in states_of(settings, outputs, inputs).items():
-            found.setdefault(part, []).append([float(each.std()) for each in states[1:-1]])
+        for part, states in states_of(settings, outputs).items():
+            # Some leave out what enters the first block.
+            first = (
+                0 if config["model_type"] in ("mobilenet_v1", "mobilenet_v2", "segformer") else 1
+            )
+            found.setdefault(part, []).append([float(each.std()) for each in states[first:-1]])
     return {
         part: [float(f"{each:.5g}") for each in np.mean(sizes, 0)] for part, sizes in found.items()
     }

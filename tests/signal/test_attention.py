@@ -205,3 +205,24 @@ def test_attention_is_shown_where_it_is(tmp_path: Any) -> None:
     filtered = run("signal", path, "--theory", "--filter", "last", "--format", "json").stdout
     assert [each["layer"] for each in json.loads(filtered)["attention"]] == ["last"]
     assert "attention" not in run("signal", TOUR, "--theory").stdout
+
+
+def test_attention_along_one_of_two_axes_is_predicted() -> None:
+    # Rows of 16 positions, then columns: positions of a row have more in common than others.
+    made = {"type": "RandomNormal", "stddev": 0.1}
+    attention = {"type": "MultiHeadAttention", "num_heads": 4, "key_dim": 16}
+    layers = [
+        {**attention, "name": name, "inputs": [takes, takes], "attention_axes": axis}
+        | {"kernel_initializer": made}
+        for name, takes, axis in (("one", "x", 2), ("two", "one", 2), ("three", "two", 1))
+    ]
+    image = {"type": "Input", "name": "x", "shape": [16, 16, 64]}
+    model = initcli.parse(json.dumps({"layers": [image, *layers]}))
+    signal = measure_signal(model, batch=8, draws=5)
+    for layer in signal.layers:
+        # The size of a product of random kernels of 64 units varies by up to 5 % a layer.
+        assert layer.output is not None
+        assert layer.predicted.std == pytest.approx(layer.output.std.median, rel=0.1)
+    last = signal.layers[-2]
+    assert last.gradient is not None
+    assert last.predicted.gradient_rms == pytest.approx(last.gradient.rms.median, rel=0.1)

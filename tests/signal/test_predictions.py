@@ -84,3 +84,17 @@ def test_stacks_of_images_are_predicted(activation: str) -> None:
     layer = {"type": "Conv2D", "filters": 96, "kernel_size": 3, "activation": activation}
     layer |= {"kernel_initializer": "he_normal", "padding": "same"}
     assert worst(measure_signal(stack(layer, [5, 5, 96]), batch=2, draws=DRAWS), (0.05, 0.10)) <= 1
+
+
+def test_gradients_of_a_strided_convolution_have_less_in_common() -> None:
+    # Of two inputs, weights are common only if these are a multiple of the strides apart.
+    layers = [
+        {"type": "Input", "shape": [4, 4, 32]},
+        {"type": "UpSampling2D", "size": 4},
+        {"type": "Conv2D", "filters": 64, "kernel_size": 3, "strides": 2, "padding": "same"},
+        {"type": "GlobalAveragePooling2D"},
+    ]
+    signal = measure_signal(initcli.parse(json.dumps({"layers": layers})), batch=16, draws=5)
+    image = signal.layers[0]
+    assert image.gradient is not None
+    assert image.predicted.gradient_rms == pytest.approx(image.gradient.rms.median, rel=0.15)

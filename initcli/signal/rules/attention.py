@@ -13,7 +13,7 @@ import numpy as np
 from initcli.activations import Sigmoid
 from initcli.layers import attention, weightless_attention
 from initcli.layers.heads import DotProductAttention
-from initcli.signal.field import Field, normal
+from initcli.signal.field import Field, field, normal, with_neighbors
 from initcli.signal.grid import cell_means, edges
 from initcli.signal.hermite import NODES, TINY
 from initcli.signal.joint import multiplied
@@ -74,8 +74,8 @@ class MultiHeadAttentionRule(_SharesRule):
 
     def expected(self, layer: Any, context: Context, *given: Field) -> Expected:
         query, value, key = _roles(given)
-        axes = getattr(layer, "attention_axes", None)
-        if axes not in (None, 1, (1,), (-2,)) or len(query.grid) != 1:
+        axes = layer.positions(len(context.inputs[0]))
+        if len(axes) != 1 or query.axes != (-1,):
             raise NoTheory("attention over several axes")
         is_grouped = isinstance(layer, attention.GroupedQueryAttention)
         heads = layer.num_query_heads if is_grouped else layer.num_heads
@@ -92,7 +92,7 @@ class MultiHeadAttentionRule(_SharesRule):
         values = projected("value", value, value.units, heads // shared * depth)
         scale = 1 / math.sqrt(width)
         scores = _scores(layer, context, heads=heads, scale=scale, features=value.units)
-        mixed = _mixed(queries.output, keys.output, values.output, scores)
+        mixed = _in_rows(queries.output, keys.output, values.output, scores, axes[0] - 1)
         between, gate = mixed.output, None
         if layer.use_gate:
             sums = projected("gate", query, query.units, heads * depth)
@@ -152,6 +152,51 @@ def _scores(layer: Any, context: Context, *, heads: int, scale: float, features:
     is_causal = context.options.get("use_causal_mask", False)
     window = getattr(layer, "sliding_window", None)
     return _Scores(heads, scale, layer.dropout, is_causal, window, features)
+
+
+def _in_rows(query: Field, key: Field, value: Field, scores: _Scores, axis: int) -> Expected:
+    """Attention along one axis of positions, where all rows along it are alike."""
+    grid = query.grid
+    if len(grid) == 1:
+        return _mixed(query, key, value, scores)
+    if any(each.grid != grid for each in (key, value)) or query.all_sizes[axis] != grid[axis]:
+        raise NoTheory("attention to another image, or along one of several long axes")
+    n, others = grid[axis], tuple(1 + each for each in range(len(grid)) if each != axis)
+
+    def in_row(whole: Field) -> Field:
+        moments = whole.moments.mean(others)
+        if whole.near is not None and n > 1:
+            # Of a row of n positions, n − 1 have a next one.
+            moments[2] = whole.neighbors[axis].sum() / (whole.second.size - whole.second.size / n)
+        return field(moments, whole.units)
+
+    row = _mixed(in_row(query), in_row(key), in_row(value), scores)
+    # Of all other positions, so many are in the same row.
+    near = (n - 1) / max(query.positions - 1, 1)
+
+    def in_all(moments: Array, far: Array) -> Array:
+        whole = np.broadcast_to(np.expand_dims(moments, others), (4, *grid)).copy()
+        whole[2:] = near * whole[2:] + (1 - near) * far.reshape(2, *(1,) * len(grid))
+        return whole
+
+    far = value.moments.reshape(4, -1).mean(1)[2:]
+    far[0] = (far[0] - near * in_row(value).moments[2].mean()) / max(1 - near, 1 / value.positions)
+    moments = in_all(row.output.moments, far)
+    output = normal(moments, np.full(grid, value.mean), value.units)
+    next_to = np.full((len(grid), *grid), far[0])
+    next_to[axis] = row.output.moments[2].mean()
+    output = with_neighbors(output, next_to)
+
+    def pull(g: Gradient) -> list[Gradient]:
+        to_query, to_key, to_value = row.pull(Gradient(g.moments.mean(others)))
+        apart = np.array([g.cross, 0.0])
+        return [
+            Gradient(in_all(to_query.moments, np.zeros(2))),
+            Gradient(in_all(to_key.moments, np.zeros(2))),
+            Gradient(in_all(to_value.moments, apart)),
+        ]
+
+    return row._replace(output=output, pull=pull)
 
 
 def _mixed(query: Field, key: Field, value: Field, scores: _Scores) -> Expected:

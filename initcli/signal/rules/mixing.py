@@ -161,7 +161,12 @@ def _window(layer: Any, context: Context) -> Window:
         sizes = np.sqrt(np.maximum(x[0], 0.0))
         return np.concatenate([slid.box(x[:2]), slid.box_of_pairs(x[2:], sizes)])
 
-    return Window(over, slid.unboxed, math.prod(layer.window), slid.box)
+    def back(g: Array) -> Array:
+        # Gradients of two inputs pass the same weight if they are a multiple of the strides apart.
+        share = 1 / math.prod(strides)
+        return slid.unboxed(g * by_moment([1.0, 1.0, share, share], outputs))
+
+    return Window(over, back, math.prod(layer.window), slid.box)
 
 
 class LocallyConnectedRule(WindowRule):

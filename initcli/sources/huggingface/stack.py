@@ -133,6 +133,13 @@ class Stack(Entries):
         how = {"filters": outputs, "kernel_size": size, **how}
         return self.add(kind, f"{name}.{part}" if part else name, takes, **how, **arguments)
 
+    def batch_norm(self, name: str, takes: str, epsilon: float) -> str:
+        """Add a batch normalization, whose statistics start as 0 and 1."""
+        scale = self.tensor(f"{name}.weight").initializer
+        filled = {} if scale == ONE else {"gamma_initializer": self.filled(scale)}
+        self.use(name)
+        return self.add("BatchNormalization", name, takes, epsilon=epsilon, **filled)
+
     def causal_convolution(self, name: str, takes: str, activation: str = "") -> str:
         """Add a convolution of each channel over the positions up to each."""
         channels = self.tensor(f"{name}.weight").shape[0]
@@ -244,10 +251,12 @@ class Stack(Entries):
         *,
         causal: bool,
         source: str = "",
+        axis: int | None = None,
     ) -> str:
         """Add attention whose queries, keys and values are the named projections.
 
         Keys and values are projections of ``source``; by default of ``takes`` (self-attention).
+        Of several axes of positions, attention is along ``axis``.
         """
         query, key, value = map(self._projection, names)
         output = self._projection(out)
@@ -281,7 +290,9 @@ class Stack(Entries):
             kind, sources = "GroupQueryAttention", sources if source else takes
             sizes = {"num_query_heads": heads.queries, "num_key_value_heads": heads.keys}
             sizes["head_dim"] = heads.size
-        seen = {"use_causal_mask": True} if causal else {}
+        seen: Entry = {"use_causal_mask": True} if causal else {}
+        if axis is not None:
+            seen["attention_axes"] = axis
         return self.add(kind, name, sources, **sizes, use_bias=all(biases), **seen, **filled)
 
     def projections(

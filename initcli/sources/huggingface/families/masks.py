@@ -5,6 +5,7 @@ from __future__ import annotations
 from initcli.sources.huggingface.config import Config
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Modules, Tensor, normal
+from initcli.sources.huggingface.stack import Stack
 from initcli.types import Size
 
 _PROMPTS = {"hidden_size": 256, "mask_input_channels": 16, "num_point_embeddings": 4}
@@ -43,65 +44,21 @@ class Sam(Family):
         with modules.within("mask_decoder"):
             MaskDecoder(self.config.part("mask_decoder_config", _MASKS, {}), modules).describe()
 
+    def compute(self, stack: Stack, head: str) -> None:
+        with stack.within("vision_encoder"):
+            seen = self.part("vision_config").compute_features(stack, None)
+        masks = self.config.part("mask_decoder_config", _MASKS, {})
+        # The decoder makes each position four by four.
+        vision = self.part("vision_config").config
+        side = 4 * (vision.size("image_size") // vision.size("patch_size"))
+        shape = (masks.size("num_multimask_outputs"), side, side)
+        held = ("shared_image_embedding", "prompt_encoder", "mask_decoder")
+        stack.unknown("mask_decoder", seen, "decoder of masks", shape, *held)
+
     def scale(self, vision: Family) -> float:
         """The standard deviation of the frequencies of places."""
         given = not vision.config.is_null("scale")
         return vision.config.number("scale") if given else vision.config.size("hidden_size") / 2
-
-
-class SamVision(Family):
-    """The vision tower of SAM, with windows."""
-
-    model_types = ("sam_vision_model",)
-    heads = ("Model", "Encoder")
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("hidden_size")
-        config.activation("hidden_act")
-        with modules.within("vision_encoder" if head == "Model" else ""):
-            self.tower(width)
-
-    @property
-    def bare_head(self) -> str:
-        return "Encoder"
-
-    def tower(self, width: int) -> None:
-        """Add the tower."""
-        config, modules = self.config, self.modules
-        image, patch = config.size("image_size"), config.size("patch_size")
-        side, out = image // patch, config.size("output_channels")
-        if config.flag("use_abs_pos"):
-            places = Tensor((1, side, side, width), ZERO)
-            modules.add("", "VisionEncoder", pos_embed=places)
-        channels = config.size("num_channels")
-        modules.convolution("patch_embed.projection", channels, width, (patch, patch))
-        inner = int(width * config.number("mlp_ratio"))
-        if not config.is_null("mlp_dim"):
-            inner = config.size("mlp_dim")
-        wide = config.numbers("global_attn_indexes")
-        window = config.size("window_size", 0)
-        for index in range(config.size("num_hidden_layers", 0)):
-            with modules.within(f"layers.{index}"):
-                self.layer(width, inner, side if index in wide or not window else window)
-        with modules.within("neck"):
-            modules.convolution("conv1", width, out, (1, 1), False)
-            modules.convolution("conv2", out, out, (3, 3), False)
-            for name in ("layer_norm1", "layer_norm2"):
-                modules.norm(name, out)
-
-    def layer(self, width: int, inner: int, side: int) -> None:
-        """Add one layer, with attention in a square of that side."""
-        config, modules = self.config, self.modules
-        each = config.quotient("hidden_size", "num_attention_heads", is_strict=False)
-        modules.linear("attn.qkv", width, 3 * width, config.flag("qkv_bias"))
-        modules.linear("attn.proj", width, width)
-        if config.flag("use_rel_pos"):
-            table = Tensor((2 * side - 1, each), ZERO)
-            modules.add("attn", "Attention", rel_pos_h=table, rel_pos_w=table)
-        for name in ("layer_norm1", "layer_norm2"):
-            modules.norm(name, width)
-        modules.linear("mlp.lin1", width, inner)
-        modules.linear("mlp.lin2", inner, width)
 
 
 def describe_prompts(config: Config, modules: Modules) -> None:
@@ -203,6 +160,14 @@ class DepthAnything(Family):
         modules.convolution("head.conv1", fused, fused // 2, (3, 3))
         modules.convolution("head.conv2", fused // 2, inner, (3, 3))
         modules.convolution("head.conv3", inner, 1, (1, 1))
+
+    def compute(self, stack: Stack, head: str) -> None:
+        backbone = self.part("backbone_config")
+        with stack.within("backbone"):
+            seen = backbone.compute_features(stack, None)
+        sides = zip(*map(backbone.config.pair, ("image_size", "patch_size")), strict=True)
+        shape = [size // patch * patch for size, patch in sides]
+        stack.unknown("head", seen, "dense prediction head", shape, "neck", "head")
 
     def fusion(self, width: int) -> None:
         """Add what joins two resolutions."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
-from initcli.initializers import Constant, Initializer
-from initcli.sources.huggingface.families.vision import Beit, Vit, bounded_normal
-from initcli.sources.huggingface.family import Family
-from initcli.sources.huggingface.modules import ZERO, Tensor, normal
+from initcli.initializers import Constant
+from initcli.sources.huggingface.families.vision import Beit, Vit
+from initcli.sources.huggingface.modules import ZERO, Tensor
+from initcli.sources.huggingface.stack import Stack
 from initcli.types import Size
 
 
@@ -16,18 +17,61 @@ class VitMsn(Vit):
     """ViT-MSN. Assran et al. 2022, arXiv:2204.07141."""
 
     model_types = ("vit_msn",)
-    compute = Family.compute
+    has_pooler = False
     has_zero_tokens = True
 
-    def pooler(self, width: int) -> None:
-        """There is none."""
+
+class Autoencoder(Vit):
+    """A ViT that sees a part of all patches, and a smaller one that makes all of these."""
+
+    model_types: ClassVar[tuple[str, ...]] = ()
+    decoding: ClassVar[tuple[str, str, str, str]]
+    """Names of the projection in front of the decoder, of its mask, norm and last projection."""
+
+    @property
+    def decoder(self) -> Self:
+        """The same family with the sizes of the decoder."""
+        keys = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        sizes = {key: self.config.size(f"decoder_{key}", 0) for key in keys}
+        decoder, decoder.config = copy(self), copy(self.config)
+        decoder.config.data = {**self.config.data, **sizes}
+        return decoder
+
+    def describe_layers(self) -> None:
+        """Add the layers of the decoder."""
+        self.config.quotient("decoder_hidden_size", "decoder_num_attention_heads")
+        for index in range(self.config.size("decoder_num_hidden_layers", 0)):
+            with self.modules.within(f"decoder.decoder_layers.{index}"):
+                sizes = (f"decoder_{key}" for key in ("hidden_size", "intermediate_size"))
+                self.block(*map(self.config.size, sizes))
+
+    def compute_decoder(self, stack: Stack, takes: str, hidden: int) -> None:
+        """Add the decoder, of which so many positions are of patches that the encoder lacks."""
+        into, mask, norm, out = self.decoding
+        stream = stack.dense(into, takes)
+        if hidden:
+            stack.steps += hidden
+            stream = stack.add("ZeroPadding1D", mask, stream, padding=[0, hidden])
+        stack.hold(mask)
+        stream = self.decoder.compute_blocks(
+            stack, "decoder.decoder_layers", self.compute_positions(stack, stream)
+        )
+        stack.dense(out, self.compute_norm(stack, norm, stream))
+
+    def compute_positions(self, stack: Stack, takes: str) -> str:
+        """Add the positions of the decoder."""
+        raise NotImplementedError
 
 
-class VitMae(VitMsn):
+class VitMae(Autoencoder, VitMsn):
     """ViT-MAE, of which the positions are sines that the library leaves at 0. arXiv:2111.06377."""
 
     model_types = ("vit_mae",)
     heads = ("ForPreTraining", "Model")
+    decoding = (
+        *("decoder.decoder_embed", "decoder.mask_token", "decoder.decoder_norm"),
+        "decoder.decoder_pred",
+    )
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         tokens = super().tokens(width)
@@ -37,118 +81,119 @@ class VitMae(VitMsn):
     def task(self, head: str, width: int) -> None:
         if head == "Model":
             return
-        config, modules = self.config, self.modules
-        size, inner = config.size("decoder_hidden_size"), config.size("decoder_intermediate_size")
-        config.quotient("decoder_hidden_size", "decoder_num_attention_heads")
+        config, modules, size = self.config, self.modules, self.config.size("decoder_hidden_size")
         pixels = config.size("num_channels") * math.prod(config.pair("patch_size"))
         positions = Tensor((1, self.num_positions, size), ZERO, trainable=False)
-        with modules.within("decoder"):
-            mask = Tensor((1, 1, size), ZERO)
-            modules.add("", "Decoder", mask_token=mask, decoder_pos_embed=positions)
-            modules.linear("decoder_embed", width, size)
-            for index in range(config.size("decoder_num_hidden_layers", 0)):
-                with modules.within(f"decoder_layers.{index}"):
-                    self.block(size, inner)
-            modules.norm("decoder_norm", size)
-            modules.linear("decoder_pred", size, pixels)
+        mask = Tensor((1, 1, size), ZERO)
+        modules.add("decoder", "Decoder", mask_token=mask, decoder_pos_embed=positions)
+        modules.linear("decoder.decoder_embed", width, size)
+        self.describe_layers()
+        modules.norm("decoder.decoder_norm", size)
+        modules.linear("decoder.decoder_pred", size, pixels)
+
+    def compute(self, stack: Stack, head: str) -> None:
+        with stack.within("" if head == "Model" else self.body_name):
+            stream = self.compute_body(stack)
+        if head != "Model":
+            self.compute_decoder(stack, stream, self.num_hidden)
+
+    def compute_patches(self, stack: Stack) -> str:
+        # The library leaves out random ones.
+        return stack.without_first(super().compute_patches(stack), self.num_hidden)
+
+    @property
+    def num_hidden(self) -> int:
+        """The number of patches that the encoder does not see."""
+        return self.num_patches - int(self.num_patches * (1 - self.config.number("mask_ratio")))
+
+    def compute_positions(self, stack: Stack, takes: str) -> str:
+        return stack.positions("decoder.decoder_pos_embed", takes)
 
 
 class IJepa(Vit):
     """I-JEPA. Assran et al. 2023, arXiv:2301.08243."""
 
     model_types = ("ijepa",)
-    compute = Family.compute
+    has_pooler = False
+    has_bounds = True
     body_name = "ijepa"
     extra_tokens = ()
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         return {"position_embeddings": super().tokens(width)["position_embeddings"]}
 
-    def pooler(self, width: int) -> None:
-        """There is none."""
-
-    @property
-    def filled(self) -> Initializer:
-        return bounded_normal(self.config.number("initializer_range"))
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        return takes if head == "Model" else stack.mean("pooler", takes)
 
 
 class Vivit(Vit):
     """ViViT, for videos. Arnab et al. 2021, arXiv:2103.15691."""
 
     model_types = ("vivit",)
-    compute = Family.compute
     heads = ("ForVideoClassification", "Model")
     body_name = "vivit"
     has_zero_tokens = True
 
-    def projection(self, name: str, width: int) -> None:
-        channels = self.config.size("num_channels")
-        self.modules.convolution(name, channels, width, self.tube, initializer=self.filled)
+    @property
+    def image(self) -> Size:
+        return self.config.size("num_frames"), *self.config.pair("image_size")
 
     @property
-    def tube(self) -> Size:
-        """The frames and pixels of a patch."""
+    def patch(self) -> Size:
         return self.config.numbers("tubelet_size", 3, 1) or (1, 1, 1)
-
-    @property
-    def num_positions(self) -> int:
-        frames, rows, columns = self.tube
-        image = self.config.pair("image_size")
-        patches = (image[0] // rows) * (image[1] // columns)
-        return patches * (self.config.size("num_frames") // frames) + 1
 
 
 class Ast(Vit):
     """The audio spectrogram transformer. Gong et al. 2021, arXiv:2104.01778."""
 
     model_types = ("audio-spectrogram-transformer",)
-    compute = Family.compute
+    has_pooler = False
     heads = ("ForAudioClassification", "Model")
     body_name = "audio_spectrogram_transformer"
+    extra_tokens = ("cls_token", "distillation_token")
     has_zero_tokens = True
+    channels = 1
 
-    def projection(self, name: str, width: int) -> None:
-        patch = self.config.size("patch_size")
-        self.modules.convolution(name, 1, width, (patch, patch))
+    @property
+    def image(self) -> Size:
+        return self.config.size("num_mel_bins"), self.config.size("max_length")
+
+    @property
+    def strides(self) -> Size:
+        return self.config.size("frequency_stride"), self.config.size("time_stride")
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         return {**super().tokens(width), "distillation_token": Tensor((1, 1, width), ZERO)}
-
-    def pooler(self, width: int) -> None:
-        """There is none."""
 
     def task(self, head: str, width: int) -> None:
         if head != "Model":
             self.modules.norm("classifier.layernorm", width)
             self.modules.linear("classifier.dense", width, self.config.labels)
 
-    @property
-    def num_positions(self) -> int:
-        config, patch = self.config, self.config.size("patch_size")
-        count = 1
-        for size, stride in (("num_mel_bins", "frequency_stride"), ("max_length", "time_stride")):
-            count *= (config.size(size) - patch) // config.size(stride) + 1
-        return max(count, 0) + 2
+    def compute(self, stack: Stack, head: str) -> None:
+        super().compute(stack, head)
+        if head != "Model":
+            pooled = self.compute_norm(stack, "classifier.layernorm", stack.last)
+            stack.dense("classifier.dense", pooled)
+
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        both = [stack.one(name, takes, i) for i, name in enumerate(self.extra_tokens)]
+        return stack.add("Average", "pooler", both)
 
 
 class Dinov3(Vit):
     """DINOv3, with rotary positions. Siméoni et al. 2025, arXiv:2508.10104."""
 
     model_types = ("dinov3_vit",)
-    compute = Family.compute
+    has_pooler = False
+    has_bounds = True
     heads = ("Model",)
     blocks = "model.layer"
+    block_norms = ("norm1", "norm2")
+    layer_scales = ("layer_scale1.lambda1", "layer_scale2.lambda1")
+    mlp_names = ("mlp.up_proj", "mlp.down_proj")
     last_norm = "norm"
-
-    def pooler(self, width: int) -> None:
-        """There is none."""
-
-    @property
-    def filled(self) -> Initializer:
-        return bounded_normal(self.config.number("initializer_range"))
-
-    def projection(self, name: str, width: int) -> None:
-        super().projection("patch_embeddings", width)
+    projection_name = "patch_embeddings"
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         count = self.config.size("num_register_tokens", 0)
@@ -157,6 +202,9 @@ class Dinov3(Vit):
             "mask_token": Tensor((1, 1, width), ZERO),
             "register_tokens": Tensor((1, count, width), self.filled),
         }
+
+    def compute_body(self, stack: Stack) -> str:
+        return self.compute_norm(stack, "norm", super().compute_body(stack))
 
     def layer(self, index: int, width: int) -> None:
         config, modules, inner = self.config, self.modules, self.config.size("intermediate_size")
@@ -191,8 +239,8 @@ class Yolos(Older):
     """YOLOS, which detects objects. Fang et al. 2021, arXiv:2106.00666."""
 
     model_types = ("yolos",)
-    compute = Family.compute
     heads = ("ForObjectDetection", "Model")
+    defaults = {"pooler_act": "tanh"}
     has_zero_tokens = True
 
     def tokens(self, width: int) -> dict[str, Tensor]:
@@ -220,17 +268,50 @@ class Yolos(Older):
             for index, outputs in enumerate((width, width, size)):
                 self.modules.linear(f"{name}.layers.{index}", width, outputs)
 
+    def compute(self, stack: Stack, head: str) -> None:
+        super().compute(stack, head)
+        if head == "Model":
+            return
+        before = stack.steps - self.config.size("num_detection_tokens")
+        stream = stack.add("Cropping1D", "detections", stack.last, cropping=[0, before])
+        for name in ("class_labels_classifier", "bbox_predictor"):
+            inner = stack.dense(f"{name}.layers.0", stream, "relu")
+            inner = stack.dense(f"{name}.layers.1", inner, "relu")
+            stack.dense(f"{name}.layers.2", inner, "sigmoid" if name == "bbox_predictor" else "")
 
-class VideoMae(Older):
+    def compute_patches(self, stack: Stack) -> str:
+        stream = super().compute_patches(stack)
+        # They stand behind the patches, which makes no difference.
+        return stack.token(
+            "embeddings.detection_tokens", stream, self.config.size("num_detection_tokens")
+        )
+
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        return super().compute_pooled(stack, takes, head) if head == "Model" else takes
+
+    def compute_blocks(self, stack: Stack, scope: str, stream: str) -> str:
+        table, count = "encoder.interpolation.mid_position_embeddings", 0
+        if table in stack:
+            count = stack.tensor(table).shape[0]
+        for index in range(self.config.size("num_hidden_layers", 0)):
+            with stack.block(scope, index, stream):
+                self.compute_layer(stack)
+                if index < count:
+                    how = {"sequence_length": self.num_positions, "initializer": "zeros"}
+                    places = stack.add("PositionEmbedding", "positions", stack.last, **how)
+                    stack.sum("positions.sum", "mlp.sum", places)
+            stream = stack.last
+        return stream
+
+
+class VideoMae(Autoencoder, Older):
     """VideoMAE. Tong et al. 2022, arXiv:2203.12602."""
 
     model_types = ("videomae",)
-    compute = Family.compute
+    has_pooler = False
     heads = ("ForVideoClassification", "Model", "ForPreTraining")
     body_name = "videomae"
-
-    def pooler(self, width: int) -> None:
-        """There is none."""
+    decoding = ("encoder_to_decoder", "mask_token", "decoder.norm", "decoder.head")
 
     @property
     def last_norm(self) -> str:  # type: ignore[override]
@@ -239,10 +320,13 @@ class VideoMae(Older):
     def tokens(self, width: int) -> dict[str, Tensor]:
         return {}
 
-    def projection(self, name: str, width: int) -> None:
-        config = self.config
-        kernel = (config.size("tubelet_size"), *config.pair("patch_size"))
-        self.modules.convolution(name, config.size("num_channels"), width, kernel)
+    @property
+    def image(self) -> Size:
+        return self.config.size("num_frames"), *self.config.pair("image_size")
+
+    @property
+    def patch(self) -> Size:
+        return self.config.size("tubelet_size"), *self.config.pair("patch_size")
 
     def attention(self, width: int) -> None:
         *into, out = self.attention_names
@@ -259,65 +343,36 @@ class VideoMae(Older):
             modules.linear("classifier", width, config.labels)
         elif head == "ForPreTraining":
             size = config.size("decoder_hidden_size")
-            inner = config.size("decoder_intermediate_size")
-            config.quotient("decoder_hidden_size", "decoder_num_attention_heads")
             modules.add("", "Model", mask_token=Tensor((1, 1, size), ZERO))
             modules.linear("encoder_to_decoder", width, size, False)
-            pixels = config.size("num_channels") * config.size("tubelet_size")
-            with modules.within("decoder"):
-                for index in range(config.size("decoder_num_hidden_layers", 0)):
-                    with modules.within(f"decoder_layers.{index}"):
-                        self.block(size, inner)
-                modules.norm("norm", size)
-                modules.linear("head", size, pixels * math.prod(config.pair("patch_size")))
+            self.describe_layers()
+            modules.norm("decoder.norm", size)
+            modules.linear("decoder.head", size, self.channels * math.prod(self.patch))
 
+    def compute(self, stack: Stack, head: str) -> None:
+        with stack.within("" if head == "Model" else self.body_name):
+            stream = self.compute_body(stack)
+        if head == "ForVideoClassification":
+            if "fc_norm" in stack:
+                pooled = self.compute_norm(stack, "fc_norm", stack.mean("pooler", stream))
+            else:
+                pooled = stack.one("pooler", stream)
+            stack.dense("classifier", pooled)
+        elif head == "ForPreTraining":
+            stack.notes["the signal leaves out the mask: the encoder sees every patch"] = None
+            self.compute_decoder(stack, stream, 0)
 
-class Timesformer(Older):
-    """TimeSformer. Bertasius et al. 2021, arXiv:2102.05095."""
+    def compute_embeddings(self, stack: Stack) -> str:
+        return stack.sines("embeddings.position_embeddings", self.compute_patches(stack))
 
-    model_types = ("timesformer",)
-    compute = Family.compute
-    heads = ("ForVideoClassification", "Model")
-    body_name = "timesformer"
-
-    def pooler(self, width: int) -> None:
-        """There is none."""
-
-    @property
-    def filled(self) -> Initializer:
-        return bounded_normal(self.config.number("initializer_range"))
-
-    @property
-    def kind(self) -> str:
-        """What attention sees."""
-        kinds = ("divided_space_time", "space_only", "joint_space_time")
-        return self.config.word("attention_type", kinds)
-
-    def tokens(self, width: int) -> dict[str, Tensor]:
-        tokens = super().tokens(width)
-        if self.kind != "space_only":
-            shape = (1, self.config.size("num_frames"), width)
-            tokens["time_embeddings"] = Tensor(shape, ZERO)
-        return tokens
-
-    def attention(self, width: int) -> None:
-        self.packed("attention", width)
-        if self.kind == "divided_space_time":
-            self.modules.norm("temporal_layernorm", width)
-            self.packed("temporal_attention", width)
-            self.linear("temporal_dense", width, width)
-
-    def packed(self, name: str, width: int) -> None:
-        """Add the projections of one attention."""
-        self.linear(f"{name}.attention.qkv", width, 3 * width, self.config.flag("qkv_bias"))
-        self.linear(f"{name}.output.dense", width, width)
+    def compute_positions(self, stack: Stack, takes: str) -> str:
+        return stack.sines("decoder.positions", takes)
 
 
 class Data2VecVision(Beit, Older):
     """data2vec for images. Baevski et al. 2022, arXiv:2202.03555."""
 
     model_types = ("data2vec-vision",)
-    compute = Family.compute
     body_name = "data2vec_vision"
     blocks = Older.blocks
     attention_names = Older.attention_names
@@ -335,73 +390,5 @@ class Data2VecVision(Beit, Older):
         name = super().last_norm
         return "" if self.is_bare and name != "layernorm" else name
 
-
-class VitDet(Vit):
-    """ViTDet, the body of detectors. Li et al. 2022, arXiv:2203.16527."""
-
-    model_types = ("vitdet",)
-    compute = Family.compute
-    heads = ("Model",)
-    blocks = "encoder.layer"
-    last_norm = ""
-
-    def pooler(self, width: int) -> None:
-        """There is none."""
-
-    @property
-    def filled(self) -> Initializer:
-        return bounded_normal(self.config.number("initializer_range"))
-
-    def projection(self, name: str, width: int) -> None:
-        super().projection("projection", width)
-
-    def tokens(self, width: int) -> dict[str, Tensor]:
-        if not self.config.flag("use_absolute_position_embeddings"):
-            return {}
-        return {"position_embeddings": super().tokens(width)["position_embeddings"]}
-
-    @property
-    def num_positions(self) -> int:
-        config = self.config
-        image, patch = config.pair("pretrain_image_size"), config.pair("patch_size")
-        return math.prod(a // b for a, b in zip(image, patch, strict=True)) + 1
-
-    def layer(self, index: int, width: int) -> None:
-        config, modules = self.config, self.modules
-        inner = int(width * config.number("mlp_ratio"))
-        with modules.within(f"{self.blocks}.{index}"):
-            modules.norm("norm1", width)
-            self.linear("attention.qkv", width, 3 * width, config.flag("qkv_bias"))
-            self.linear("attention.proj", width, width)
-            if config.flag("use_relative_position_embeddings"):
-                self.relative_positions(index)
-            modules.norm("norm2", width)
-            self.linear("mlp.fc1", width, inner)
-            self.linear("mlp.fc2", inner, width)
-            if index in config.numbers("residual_block_indices"):
-                with modules.within("residual"):
-                    self.residual(width)
-
-    def relative_positions(self, index: int) -> None:
-        """Add the tables of distances, in a window or in the whole image."""
-        config = self.config
-        each = config.quotient("hidden_size", "num_attention_heads")
-        image, patch = config.pair("image_size"), config.pair("patch_size")
-        sides = [a // b for a, b in zip(image, patch, strict=True)]
-        if index in config.numbers("window_block_indices") and config.size("window_size", 0):
-            sides = [config.size("window_size")] * 2
-        names = ("rel_pos_h", "rel_pos_w")
-        tables = {
-            name: Tensor((2 * side - 1, each), self.filled)
-            for name, side in zip(names, sides, strict=True)
-        }
-        self.modules.add("attention", "Attention", **tables)
-
-    def residual(self, width: int) -> None:
-        """Add three convolutions of which the last norm starts at 0."""
-        modules, narrow = self.modules, max(width // 2, 1)
-        shapes = ((width, narrow, 1), (narrow, narrow, 3), (narrow, width, 1))
-        for index, (inputs, outputs, size) in enumerate(shapes, 1):
-            drawn = normal(math.sqrt(2 / (outputs * size**2)))
-            modules.convolution(f"conv{index}", inputs, outputs, (size, size), False, drawn)
-            modules.norm(f"norm{index}", outputs, start=0.0 if index == 3 else 1.0)
+    def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
+        return takes if head == "Model" else super().compute_pooled(stack, takes, head)

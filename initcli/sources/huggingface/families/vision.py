@@ -10,8 +10,9 @@ from initcli.sources.huggingface.entries import NotComputed
 from initcli.sources.huggingface.family import Family
 from initcli.sources.huggingface.modules import ZERO, Tensor, normal
 from initcli.sources.huggingface.stack import Heads, Stack
+from initcli.types import Size
 
-_AT_ZERO = "the biases of relative positions, which start at 0"
+AT_ZERO = "the biases of relative positions, which start at 0"
 
 
 def bounded_normal(std: float) -> Initializer:
@@ -39,8 +40,13 @@ class Vit(Family):
     )
     mlp_names: ClassVar[tuple[str, str]] = ("mlp.fc1", "mlp.fc2")
     last_norm: ClassVar[str] = "layernorm"
+    projection_name: ClassVar[str] = "patch_embeddings.projection"
     has_zero_tokens: ClassVar[bool] = False
     """Whether tokens and positions start at 0."""
+    has_pooler: ClassVar[bool] = True
+    """Whether the bare model ends with a pooler."""
+    has_bounds: ClassVar[bool] = False
+    """Whether the initializer of projections is truncated to [−2, 2]."""
 
     def describe(self, head: str) -> None:
         config, modules, width = self.config, self.modules, self.config.size("hidden_size")
@@ -52,8 +58,9 @@ class Vit(Family):
                 self.layer(index, width)
             if self.last_norm:
                 modules.norm(self.last_norm, width)
-            if head == "Model":
-                self.pooler(width)
+            if head == "Model" and self.has_pooler:
+                size = config.optional_size("pooler_output_size") or width
+                modules.linear("pooler.dense", width, size)
         self.task(head, width)
 
     def task(self, head: str, width: int) -> None:
@@ -71,7 +78,7 @@ class Vit(Family):
             stream = self.compute_body(stack)
             pooled = self.compute_pooled(stack, stream, head)
         match head:
-            case "ForImageClassification":
+            case "ForImageClassification" | "ForVideoClassification":
                 stack.dense("classifier", pooled)
             case "ForImageClassificationWithTeacher":
                 names = ("cls_classifier", "distillation_classifier")
@@ -80,12 +87,16 @@ class Vit(Family):
 
     def compute_body(self, stack: Stack) -> str:
         """Add all but the head."""
-        stream = self.compute_embeddings(stack)
+        stream = self.compute_blocks(stack, self.blocks, self.compute_embeddings(stack))
+        return self.compute_norm(stack, "layernorm", stream) if "layernorm" in stack else stream
+
+    def compute_blocks(self, stack: Stack, scope: str, stream: str) -> str:
+        """Add the layers."""
         for index in range(self.config.size("num_hidden_layers", 0)):
-            with stack.block(self.blocks, index, stream):
+            with stack.block(scope, index, stream):
                 self.compute_layer(stack)
             stream = stack.last
-        return self.compute_norm(stack, "layernorm", stream) if "layernorm" in stack else stream
+        return stream
 
     def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         if layer not in (None, -1):
@@ -105,17 +116,22 @@ class Vit(Family):
 
     def compute_embeddings(self, stack: Stack) -> str:
         """Add patches, tokens and positions."""
-        config, patch = self.config, self.config.pair("patch_size")
-        height, width = config.pair("image_size")
-        image = stack.image("image", height, width, config.size("num_channels"))
-        count = height // patch[0] * (width // patch[1])
-        stream = stack.patches("embeddings.patch_embeddings.projection", image, patch, count)
+        stream = self.compute_patches(stack)
         for name in reversed(self.extra_tokens):
             stream = stack.token(f"embeddings.{name}", stream)
         stack.hold("embeddings.mask_token")  # It stands for patches that training hides.
         if "embeddings.position_embeddings" in stack:
             stream = stack.positions("embeddings.position_embeddings", stream)
+        if "embeddings.register_tokens" in stack:
+            # They stand behind the first token, which makes no difference.
+            stream = stack.token("embeddings.register_tokens", stream, self.num_registers)
         return stream
+
+    def compute_patches(self, stack: Stack) -> str:
+        """Add the input and the embedding of its patches."""
+        image = stack.add("Input", "image", shape=[*self.image, self.channels])
+        name = f"embeddings.{self.projection_name}"
+        return stack.patches(name, image, self.strides, self.num_patches)
 
     def compute_layer(self, stack: Stack) -> None:
         """Add what one layer computes."""
@@ -156,25 +172,50 @@ class Vit(Family):
         """Add a normalization."""
         return stack.norm(name, takes, "LayerNorm", self.config.number("layer_norm_eps") or 1e-12)
 
-    def pooler(self, width: int) -> None:
-        """Add what turns the first token into the output of the model."""
-        size = self.config.optional_size("pooler_output_size") or width
-        self.modules.linear("pooler.dense", width, size)
-
     def embeddings(self, width: int) -> None:
         """Add the embedding of patches, the tokens and the positions."""
         with self.modules.within("embeddings"):
             self.modules.add("", "Embeddings", **self.tokens(width))
-            self.projection("patch_embeddings.projection", width)
+            self.modules.convolution(
+                self.projection_name, self.channels, width, self.patch, initializer=self.filled
+            )
 
-    def projection(self, name: str, width: int) -> None:
-        """Add the embedding of patches."""
-        channels, patch = self.config.size("num_channels"), self.config.pair("patch_size")
-        self.modules.convolution(name, channels, width, patch, initializer=self.filled)
+    @property
+    def channels(self) -> int:
+        """The number of channels of an input."""
+        return self.config.size("num_channels")
+
+    @property
+    def image(self) -> Size:
+        """The sizes of an input along each axis."""
+        return self.config.pair("image_size")
+
+    @property
+    def patch(self) -> Size:
+        """The sizes of a patch along each axis."""
+        return self.config.pair("patch_size")
+
+    @property
+    def strides(self) -> Size:
+        """The distances of patches along each axis."""
+        return self.patch
+
+    @property
+    def num_registers(self) -> int:
+        """The number of tokens beside the first that have no meaning."""
+        return self.config.optional_size("num_register_tokens", 0) or 0
+
+    @property
+    def num_patches(self) -> int:
+        """The number of patches of an input."""
+        axes = zip(self.image, self.patch, self.strides, strict=True)
+        return math.prod(max((size - each) // step + 1, 0) for size, each, step in axes)
 
     @property
     def filled(self) -> Initializer:
         """The initializer of projections."""
+        if self.has_bounds:
+            return bounded_normal(self.config.number("initializer_range"))
         return normal(self.modules.std)
 
     def tokens(self, width: int) -> dict[str, Tensor]:
@@ -189,9 +230,7 @@ class Vit(Family):
     @property
     def num_positions(self) -> int:
         """The number of patches and other tokens."""
-        image, patch = self.config.pair("image_size"), self.config.pair("patch_size")
-        patches = math.prod(a // b for a, b in zip(image, patch, strict=True))
-        return patches + len(self.extra_tokens)
+        return self.num_patches + len(self.extra_tokens)
 
     def layer(self, index: int, width: int) -> None:
         """Add one layer."""
@@ -237,6 +276,8 @@ class Dinov2(Vit):
     """DINOv2. Oquab et al. 2023, arXiv:2304.07193."""
 
     model_types = ("dinov2",)
+    has_pooler = False
+    has_bounds = True
     body_name = "dinov2"
     blocks = "encoder.layer"
     block_norms = ("norm1", "norm2")
@@ -246,9 +287,6 @@ class Dinov2(Vit):
         if head != "Model":
             self.linear("classifier", 2 * width, self.config.labels)
 
-    def pooler(self, width: int) -> None:
-        """There is none."""
-
     def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
         if head == "Model":
             return takes
@@ -256,15 +294,6 @@ class Dinov2(Vit):
         return stack.add(
             "Concatenate", "pooled", [stack.one("pooler", takes, self.num_registers), mean]
         )
-
-    @property
-    def num_registers(self) -> int:
-        """The number of tokens beside the first that have no meaning."""
-        return 0
-
-    @property
-    def filled(self) -> Initializer:
-        return bounded_normal(self.config.number("initializer_range"))
 
     def tokens(self, width: int) -> dict[str, Tensor]:
         tokens = super().tokens(width)
@@ -298,17 +327,6 @@ class Dinov2WithRegisters(Dinov2):
     model_types = ("dinov2_with_registers",)
     body_name = "dinov2_with_registers"
 
-    def compute_embeddings(self, stack: Stack) -> str:
-        stream = super().compute_embeddings(stack)
-        if not self.num_registers:
-            return stream
-        # They stand behind the first token, which makes no difference.
-        return stack.token("embeddings.register_tokens", stream, self.num_registers)
-
-    @property
-    def num_registers(self) -> int:
-        return self.config.size("num_register_tokens", 0)
-
     def tokens(self, width: int) -> dict[str, Tensor]:
         count = self.num_registers
         own = {"mask_token": Tensor((1, width), ZERO)}
@@ -321,6 +339,7 @@ class Beit(Vit):
     """BEiT. Bao et al. 2021, arXiv:2106.08254."""
 
     model_types: ClassVar[tuple[str, ...]] = ("beit",)
+    has_pooler = False
     body_name: ClassVar[str] = "beit"
     shared_table: ClassVar[str] = "shared_position_bias"
     own_table: ClassVar[str] = "relative_position_bias"
@@ -330,9 +349,6 @@ class Beit(Vit):
         super().embeddings(width)
         if self.config.flag("use_shared_relative_position_bias"):
             self.relative_positions(self.shared_table)
-
-    def pooler(self, width: int) -> None:
-        """There is none."""
 
     @property
     def last_norm(self) -> str:  # type: ignore[override]
@@ -362,11 +378,11 @@ class Beit(Vit):
             self.linear(name, width, width, name != self.attention_names[1])
 
     def compute_body(self, stack: Stack) -> str:
-        stack.leave_out("shared_position_bias", _AT_ZERO)
+        stack.leave_out(self.shared_table, AT_ZERO)
         return super().compute_body(stack)
 
     def compute_layer(self, stack: Stack) -> None:
-        stack.leave_out("relative_position_bias", _AT_ZERO)
+        stack.leave_out(self.own_table, AT_ZERO)
         super().compute_layer(stack)
 
     def compute_pooled(self, stack: Stack, takes: str, head: str) -> str:
@@ -380,66 +396,3 @@ class Beit(Vit):
         rows = math.prod(2 * (a // b) - 1 for a, b in zip(image, patch, strict=True)) + 3
         table = Tensor((rows, self.config.size("num_attention_heads")), ZERO)
         self.modules.add(name, "RelativePositionBias", relative_position_bias_table=table)
-
-
-class Swin(Family):
-    """Swin, of which stages halve the image. Liu et al. 2021, arXiv:2103.14030."""
-
-    model_types: ClassVar[tuple[str, ...]] = ("swin",)
-    heads = ("ForImageClassification", "Model")
-    body_name: ClassVar[str] = "swin"
-    last_norm: ClassVar[str] = "layernorm"
-    more_positions: ClassVar[int] = 0
-    """How many rows the table of positions has besides."""
-    norms_joined: ClassVar[bool] = True
-    """Whether the norm between stages comes before its projection."""
-
-    def describe(self, head: str) -> None:
-        config, modules, width = self.config, self.modules, self.config.size("embed_dim")
-        config.activation("hidden_act")
-        depths = config.numbers("depths")
-        heads = config.numbers("num_heads", len(depths), 1)
-        with modules.within("" if head == "Model" else self.body_name):
-            self.embeddings(width)
-            for stage, (depth, count) in enumerate(zip(depths, heads, strict=False)):
-                for index in range(depth):
-                    with modules.within(f"encoder.layers.{stage}.blocks.{index}"):
-                        self.layer(width, count)
-                if stage < len(depths) - 1:
-                    with modules.within(f"encoder.layers.{stage}.downsample"):
-                        modules.norm("norm", (4 if self.norms_joined else 2) * width)
-                        modules.linear("reduction", 4 * width, 2 * width, False)
-                    width *= 2
-            if self.last_norm:
-                modules.norm(self.last_norm, width)
-        if head == "ForImageClassification":
-            modules.linear("classifier", width, config.labels)
-
-    def embeddings(self, width: int) -> None:
-        """Add the embedding of patches, and the positions."""
-        config, modules, patch = self.config, self.modules, self.config.pair("patch_size")
-        with modules.within("embeddings"):
-            if config.flag("use_absolute_embeddings"):
-                image = config.pair("image_size")
-                count = math.prod(a // b for a, b in zip(image, patch, strict=True))
-                positions = Tensor((1, count + self.more_positions, width), ZERO)
-                modules.add("", "Embeddings", position_embeddings=positions)
-            channels = config.size("num_channels")
-            modules.convolution("patch_embeddings.projection", channels, width, patch)
-            modules.norm("norm", width)
-
-    def layer(self, width: int, heads: int) -> None:
-        """Add one layer."""
-        config, modules = self.config, self.modules
-        for name in ("q_proj", "k_proj", "v_proj"):
-            modules.linear(f"attention.{name}", width, width, config.flag("qkv_bias"))
-        modules.linear("attention.o_proj", width, width)
-        table = Tensor(((2 * config.size("window_size") - 1) ** 2, heads), ZERO)
-        kind = "RelativePositionBias"
-        name = "attention.relative_position_bias"
-        modules.add(name, kind, relative_position_bias_table=table)
-        modules.norm("layernorm_before", width)
-        modules.norm("layernorm_after", width)
-        inner = int(config.number("mlp_ratio") * width)
-        modules.linear("mlp.fc1", width, inner)
-        modules.linear("mlp.fc2", inner, width)
