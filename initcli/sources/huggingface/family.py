@@ -47,8 +47,6 @@ class Family:
     """The key of a part that keeps the defaults of the whole even if it is given."""
     std_key: ClassVar[str] = "initializer_range"
     """The key of the std of most weights."""
-    gap: ClassVar[str] = ""
-    """What of all its models no layer describes, so that they have no signal."""
     width_keys: ClassVar[tuple[str, ...]] = (
         *("hidden_size", "d_model", "n_embd", "dim", "embedding_size", "word_embed_proj_dim"),
         *("embed_dim", "intermediate_size_mlp", "shared_intermediate_size", "attention_heads"),
@@ -94,11 +92,6 @@ class Family:
         found = {f"{prefix}{head}": head for head in cls.heads}
         return {name: head for name, head in found.items() if name in names or not names}
 
-    @classmethod
-    def has_signal(cls) -> bool:
-        """Whether layers describe what its models compute."""
-        return cls.compute is not Family.compute and not cls.gap
-
     def describe(self, head: str) -> None:
         """Add the modules of the class whose name ends in ``head``, such as ``ForCausalLM``."""
         raise NotImplementedError
@@ -109,7 +102,7 @@ class Family:
         Raises:
             NotComputed: no layer describes a part of it.
         """
-        raise NotComputed(self.gap)
+        raise NotImplementedError
 
     def compute_features(self, stack: Stack, layer: int | tuple[int, ...] | None) -> str:
         """Add the layers that turn an image into features for another model.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, cast, get_args
@@ -34,8 +33,6 @@ from initcli.sources.huggingface.modules import Module, Modules, TooManyModules
 from initcli.sources.huggingface.stack import Stack
 from initcli.types import Dtype
 
-_LINE = 92
-"""Length of a line of model types."""
 _MAX_ENTRIES = 2**63
 """A tensor of PyTorch has fewer entries."""
 
@@ -87,31 +84,19 @@ def spec_of(model: Model, holds: bool = True) -> Computed:
     family.describe(head)
     stack = Stack(family.modules.modules, holds)
     try:
-        if family.gap:
-            raise NotComputed(family.gap)
         family.compute(stack, head)
         entries = stack.finished()
     except NotComputed as error:
         if family.config.errors:
             raise document.invalid(family.config.errors) from None
-        part = str(error) or f"what the model type {quoted(family.model_type)} computes"
-        message = f"the signal of {model.name} is not known: no layer describes {part}"
-        raise SignalError(message, _with_signal()) from None
+        message = f"the signal of {model.name} is not known: no layer describes {error}"
+        known = "`summary`, `hist`, `check --weights` and `export` know its tensors"
+        raise SignalError(message, known) from None
     if family.config.errors:
         raise document.invalid(family.config.errors)
     spec = {"name": model.name, "seed": model.seed, "dtype": model.dtype, "layers": entries}
     notes = (*stack.notes, *left_out(family.config, family.num_tokens))
     return Computed(spec, notes, tuple(stack.placeholders))
-
-
-def _with_signal() -> str:
-    """Commands that work, and the model types with a signal."""
-    known = sorted(name for name, kind in known_families().items() if kind.has_signal())
-    text = f"the model types with a signal are {listed(known, 'and')}"
-    lines = textwrap.wrap(text, _LINE, break_on_hyphens=False)
-    return "\n    ".join(
-        ["`summary`, `hist`, `check --weights` and `export` know its tensors", *lines]
-    )
 
 
 def sizes_of(document: Document) -> tuple[dict[Path, int], frozenset[Path]]:
