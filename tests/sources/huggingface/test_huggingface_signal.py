@@ -170,14 +170,6 @@ def test_every_class_has_a_signal_or_says_why_not(config: dict[str, Any]) -> Non
     assert "no layer describes" in said or is_default
 
 
-def test_an_error_lists_the_types_with_a_signal() -> None:
-    with pytest.raises(SignalError, match="what the model type 'yoso' computes") as caught:
-        computable(model({"model_type": "yoso"}))
-    lines = str(caught.value).splitlines()
-    assert max(map(len, lines)) < 110
-    assert "gptj, granite," in re.sub(r"\s+", " ", str(caught.value))
-
-
 def test_blocks_that_differ_are_numbered_as_in_the_library() -> None:
     config = {**FACTS["deepseek_v3"]["config"], "num_hidden_layers": 4, "first_k_dense_replace": 2}
     names = [each.name for each in computable(model(config)).layers]
