@@ -33,8 +33,8 @@ def left_out(config: Config, tokens: int) -> Iterator[str]:
         window = config.value(key)
         if type(window) is int and 0 < window < tokens and not is_wide:
             yield (
-                f"the signal leaves out the window of attention, `{key}`: each of {tokens:,} "
-                f"tokens sees all before it, not {window:,}"
+                f"the signal leaves out the window of attention, `{key}`: it reaches over all "
+                f"{tokens:,} tokens, not {window:,}"
             )
     for key in _ROTARY:
         for kind in dict.fromkeys(_kinds(config.value(key))):

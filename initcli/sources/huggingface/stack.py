@@ -1,39 +1,14 @@
-"""The layers of a spec that compute what a described model does."""
+"""Attention and mixtures of experts, as the layers of a spec that compute them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from initcli.sources.huggingface.entries import Entries, Entry, NotComputed
-from initcli.sources.huggingface.modules import ONE, Tensor
-
-_APPROXIMATE = {"type": "gelu", "approximate": True}
-_ACTIVATIONS: Mapping[str, Any] = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": _APPROXIMATE,
-    "gelu_fast": _APPROXIMATE,
-    "gelu_accurate": _APPROXIMATE,
-    "gelu_pytorch_tanh": _APPROXIMATE,
-    "gelu_python_tanh": _APPROXIMATE,
-    "elu": "elu",
-    "leaky_relu": {"type": "leaky_relu", "negative_slope": 0.01},
-    "linear": "linear",
-    "mish": "mish",
-    "relu": "relu",
-    "relu2": "squared_relu",
-    "quick_gelu": "quick_gelu",
-    "relu6": "relu6",
-    "sigmoid": "sigmoid",
-    "softplus": "softplus",
-    "silu": "silu",
-    "swish": "silu",
-    "tanh": "tanh",
-    "xielu": "xielu",
-}
-"""The library's activations, as a spec writes them."""
+from initcli.sources.huggingface.entries import Entry, NotComputed
+from initcli.sources.huggingface.layers import Layers
+from initcli.sources.huggingface.modules import Tensor
 
 
 class Heads(NamedTuple):
@@ -44,202 +19,8 @@ class Heads(NamedTuple):
     size: int
 
 
-class Stack(Entries):
-    """The layers of a spec that compute what described modules do.
-
-    Each method adds one module or operation, and returns the name of its output.
-    """
-
-    steps = 0
-    """The number of positions of the stream."""
-
-    def tokens(self, steps: int, name: str = "tokens") -> str:
-        """Add an input of ``steps`` tokens."""
-        self.steps = steps
-        return self.add("Input", name, shape=[steps], dtype="int32")
-
-    def embedding(self, name: str, takes: str) -> str:
-        """Add a table of vectors."""
-        table = self.tensor(f"{name}.weight")
-        rows, width = table.shape
-        # The row of the padding, which no drawn token need be, is left as the others are.
-        filled = self.filled(table.initializer)
-        kind = "Embedding"
-        if f"{self._prefix}{name}" == self._table:
-            kind = "ReversibleEmbedding"
-        sizes = {"input_dim": rows, "output_dim": width}
-        return self.add(kind, name, takes, **sizes, embeddings_initializer=filled)
-
-    def positions(self, name: str, takes: str) -> str:
-        """Add a table with a vector for each position, and its sum with the stream."""
-        return self.sum(f"{name}.sum", takes, self.places(name, takes))
-
-    def places(self, name: str, takes: str) -> str:
-        """Add a table with a vector for each position, and look up those of the input."""
-        weight = f"{name}.weight"
-        table = self.tensor(weight if weight in self else name)
-        how = {"sequence_length": table.shape[-2], "initializer": self.filled(table.initializer)}
-        if not table.trainable:
-            how["trainable"] = False
-        return self.add("PositionEmbedding", name, takes, **how)
-
-    def sines(self, name: str, takes: str) -> str:
-        """Add sines of each position, and their sum with the stream."""
-        self.hold(name)
-        return self.sum(f"{name}.sum", takes, self.add("SinePositionEncoding", name, takes))
-
-    def learned(self, name: str, takes: str, count: int) -> str:
-        """Add so many learned positions of a table, in place of those of another stream."""
-        more = count - self.steps
-        kind = "ZeroPadding1D" if more > 0 else "Cropping1D"
-        resized = {"padding": [0, more]} if more > 0 else {"cropping": [0, -more]}
-        self.steps = count
-        return self.places(name, self.add(kind, f"{name}.places", takes, **resized))
-
-    def image(self, name: str, height: int, width: int, channels: int) -> str:
-        """Add an input: an image."""
-        return self.add("Input", name, shape=[height, width, channels])
-
-    def cut_image(self, count: int, size: int) -> str:
-        """Add an input: so many patches of an image, each as a vector."""
-        if not count:
-            raise NotComputed("an image that is smaller than a patch")
-        self.steps = count
-        return self.add("Input", "image_patches", shape=[count, size])
-
-    def convolution(
-        self,
-        name: str,
-        takes: str,
-        *,
-        activation: str = "",
-        kernel: str = "weight",
-        part: str = "",
-        **how: Any,
-    ) -> str:
-        """Add a convolution, whose kernel is the tensor of that name of the module.
-
-        A ``part`` is so many ``filters`` of a packed one.
-        """
-        weight, bias = self._projection(name, kernel)
-        outputs, _, *size = weight.shape
-        arguments: Entry = {"activation": self.activation(activation)} if activation else {}
-        arguments |= {"kernel_initializer": self.filled(weight.initializer)}
-        if bias is None:
-            arguments["use_bias"] = False
-        else:
-            arguments["bias_initializer"] = self.filled(bias.initializer)
-        kind = f"Conv{len(size)}D"
-        how = {"filters": outputs, "kernel_size": size, **how}
-        return self.add(kind, f"{name}.{part}" if part else name, takes, **how, **arguments)
-
-    def batch_norm(self, name: str, takes: str, epsilon: float) -> str:
-        """Add a batch normalization, whose statistics start as 0 and 1."""
-        scale = self.tensor(f"{name}.weight").initializer
-        filled = {} if scale == ONE else {"gamma_initializer": self.filled(scale)}
-        self.use(name)
-        return self.add("BatchNormalization", name, takes, epsilon=epsilon, **filled)
-
-    def causal_convolution(self, name: str, takes: str, activation: str = "") -> str:
-        """Add a convolution of each channel over the positions up to each."""
-        channels = self.tensor(f"{name}.weight").shape[0]
-        how: dict[str, Any] = {"groups": channels, "padding": "causal"}
-        return self.convolution(name, takes, activation=activation, **how)
-
-    def patches(self, name: str, takes: str, patch: Sequence[int], steps: int) -> str:
-        """Add the embedding of patches that do not overlap, one a position."""
-        if not steps:
-            raise NotComputed("an image that is smaller than a patch")
-        self.steps = steps
-        cut = self.convolution(name, takes, strides=list(patch))
-        width = self.tensor(f"{name}.weight").shape[0]
-        return self.add("Reshape", f"{name}.flat", cut, target_shape=[steps, width])
-
-    def token(self, name: str, takes: str, count: int = 1) -> str:
-        """Put ``count`` learned tokens before the others."""
-        tensor = self.tensor(name)
-        for index in range(count):
-            label = f"{name}.{index}" if index else name
-            filled = self.filled(tensor.initializer)
-            takes = self.add("ClassToken", label, takes, token_initializer=filled)
-        self.steps += count
-        return takes
-
-    def layer_scale(self, name: str, takes: str) -> str:
-        """Add a learned factor for each channel, which is initially constant."""
-        scale = self.tensor(name)
-        value = scale.initializer.arguments["value"]
-        sizes = {"init_values": value, "projection_dim": scale.shape[-1]}
-        return self.add("LayerScale", name, takes, **sizes)
-
-    def scale(self, name: str, takes: str) -> str:
-        """Add a learned factor of all entries."""
-        filled = self.filled(self.tensor(name).initializer)
-        return self.add("Scale", name, takes, initializer=filled)
-
-    def activated(self, name: str, takes: str, activation: str) -> str:
-        """Add an activation."""
-        return self.add("Activation", name, takes, activation=self.activation(activation))
-
-    def dense(
-        self,
-        name: str,
-        takes: str = "",
-        activation: str = "",
-        part: str = "",
-        units: int | None = None,
-    ) -> str:
-        """Add a projection; with ``part``, ``units`` outputs of a packed one."""
-        kernel, bias = self._projection(name)
-        arguments = {"activation": self.activation(activation)} if activation else {}
-        arguments |= {"use_bias": bias is not None}
-        arguments |= {"kernel_initializer": self.filled(kernel.initializer)}
-        if bias is not None:
-            arguments |= {"bias_initializer": self.filled(bias.initializer)}
-        label = f"{name}.{part}" if part else name
-        return self.add("Dense", label, takes, units=units or self.outputs(name), **arguments)
-
-    def gated(self, name: str, into: Sequence[str], takes: str, activation: str) -> str:
-        """Add two projections and their product; the first is activated.
-
-        A single name is a packed projection, which holds both as halves.
-        """
-        if len(into) == 1:
-            half = self.outputs(into[0]) // 2
-            gate = self.dense(into[0], takes, activation, "gate", half)
-            up = self.dense(into[0], takes, part="up", units=half)
-        else:
-            gate, up = self.dense(into[0], takes, activation), self.dense(into[1], takes)
-        return self.product(name, gate, up)
-
-    def outputs(self, name: str) -> int:
-        """The number of outputs of a projection."""
-        kernel, _ = self._projection(name)
-        return kernel.shape[(kernel.produces or (0,))[0]]
-
-    def norm(self, name: str, takes: str, kind: str, epsilon: float, offset: float = 0.0) -> str:
-        """Add a normalization; without a kind, a LayerNorm without weights."""
-        if not kind:
-            plain = {"scale": False, "center": False, "epsilon": epsilon}
-            return self.add("LayerNormalization", name, takes, **plain)
-        scale = self.tensor(f"{name}.weight").initializer
-        value = scale.arguments.get("value") if isinstance(scale, type(ONE)) else None
-        if value is None:
-            raise NotComputed(f"'{name}', whose scale is no constant")
-        filled = (
-            {} if value + offset == 1 else {"gamma_initializer": self._constant(value + offset)}
-        )
-        if kind == "RMSNorm":
-            return self.add("RMSNormalization", name, takes, epsilon=epsilon, **filled)
-        center = {} if self.use(f"{name}.bias") else {"center": False}
-        return self.add("LayerNormalization", name, takes, epsilon=epsilon, **center, **filled)
-
-    def norm_of_heads(
-        self, name: str, takes: str, count: int, size: int, kind: str, epsilon: float
-    ) -> str:
-        """Add a normalization of each of so many heads of that size."""
-        split = self.in_heads(name, takes, count, size)
-        return self.joined(name, self.norm(name, split, kind, epsilon), count * size)
+class Stack(Layers):
+    """The layers of a spec that compute what a described model does."""
 
     def attention(
         self,
@@ -258,8 +39,8 @@ class Stack(Entries):
         Keys and values are projections of ``source``; by default of ``takes`` (self-attention).
         Of several axes of positions, attention is along ``axis``.
         """
-        query, key, value = map(self._projection, names)
-        output = self._projection(out)
+        query, key, value = map(self.projection, names)
+        output = self.projection(out)
         inner = heads.queries * heads.size
         if output[0].shape[(output[0].contracts or (1,))[0]] != inner:
             raise NotComputed(f"'{out}', of which inputs are other than the heads")
@@ -330,6 +111,13 @@ class Stack(Entries):
         seen = {"use_causal_mask": True} if causal else {}
         return self.add("DotProductAttention", name, [query, value, key], **sizes, **seen)
 
+    def norm_of_heads(
+        self, name: str, takes: str, count: int, size: int, kind: str, epsilon: float
+    ) -> str:
+        """Add a normalization of each of so many heads of that size."""
+        split = self.in_heads(name, takes, count, size)
+        return self.joined(name, self.norm(name, split, kind, epsilon), count * size)
+
     def in_heads(self, name: str, takes: str, count: int, size: int) -> str:
         """Add an axis for heads of features."""
         return self.add("Reshape", f"{name}.heads", takes, target_shape=[-1, count, size])
@@ -351,43 +139,6 @@ class Stack(Entries):
         self.steps //= count
         return self.joined(name, takes, width)
 
-    def without_first(self, takes: str, count: int = 1) -> str:
-        """Leave out the first positions."""
-        self.steps -= count
-        return self.add("Cropping1D", "patches", takes, cropping=[count, 0])
-
-    def one(self, name: str, takes: str, index: int = 0) -> str:
-        """Take one position; negative numbers count from the end."""
-        place = index % self.steps
-        cut = [place, self.steps - place - 1]
-        return self.add(
-            "Flatten", f"{name}.flat", self.add("Cropping1D", f"{name}.one", takes, cropping=cut)
-        )
-
-    def mean(self, name: str, takes: str, skipped: int = 0) -> str:
-        """Take the mean over all positions after the first ``skipped``."""
-        if skipped:
-            takes = self.add("Cropping1D", f"{name}.others", takes, cropping=[skipped, 0])
-        return self.add("GlobalAveragePooling1D", f"{name}.mean", takes)
-
-    def unknown(
-        self, name: str, takes: str | list[str], what: str, shape: Sequence[int], *modules: str
-    ) -> str:
-        """Add an operation that no layer describes: the signal after it is unknown.
-
-        Args:
-            name: name of the entry.
-            takes: its inputs.
-            what: the operation, as the note names it.
-            shape: shape of its output without the batch.
-            modules: modules whose tensors it holds.
-        """
-        kind = "".join(word.capitalize() for word in what.split())
-        self.notes[f"no layer describes a {what}: the signal after it is not known"] = None
-        held = [weight for module in modules for weight in self.weights(module)]
-        parameters = {"parameters": held} if self.holds else {}
-        return self.add("Opaque", name, takes, kind=kind, output_shape=list(shape), **parameters)
-
     def experts(
         self,
         name: str,
@@ -403,35 +154,14 @@ class Stack(Entries):
         """Add a mixture of experts; they are gated if ``into`` packs two projections."""
         up, down = (self.tensor(f"{name}.{each}") for each in (into, back))
         units = down.shape[(down.contracts or (1,))[0]]
-        is_gated = up.shape[(up.produces or (1,))[0]] == 2 * units
-        weight, bias = self._projection(router)
-        filled = {
-            "kernel_initializer": self.filled(up.initializer),
-            "down_initializer": self.filled(down.initializer),
-            "router_initializer": self.filled(weight.initializer),
-        }
-        if filled["down_initializer"] == filled["kernel_initializer"]:
-            del filled["down_initializer"]
+        how["use_gate"] = up.shape[(up.produces or (1,))[0]] == 2 * units
+        weight, bias = self.projection(router)
         if bias is not None:
-            filled |= {"use_bias": True, "router_bias_initializer": self.filled(bias.initializer)}
+            how |= {"use_bias": True, "router_bias_initializer": self.filled(bias.initializer)}
             for each in (into, back):
-                filled["bias_initializer"] = self.filled(
-                    self.tensor(f"{name}.{each}_bias").initializer
-                )
-        defaults = {"scoring": "softmax", "normalize": True, "scale": 1.0}
-        own = {key: value for key, value in how.items() if value != defaults.get(key)}
-        return self.add(
-            "MixtureOfExperts",
-            name,
-            takes,
-            num_experts=up.shape[0],
-            top_k=top_k,
-            units=units,
-            activation=self.activation(activation),
-            use_gate=is_gated,
-            **filled,
-            **own,
-        )
+                filled = self.filled(self.tensor(f"{name}.{each}_bias").initializer)
+                how["bias_initializer"] = filled
+        return self._mixture(name, takes, (weight, up, down), units, top_k, activation, how)
 
     def own_experts(
         self,
@@ -443,53 +173,43 @@ class Stack(Entries):
         names: tuple[str, str],
         **how: Any,
     ) -> str:
-        """Add a mixture of experts that are modules ``expert_0``, ..., of which biases start at 0.
+        """Add a mixture of experts that are modules ``expert_0``, ..., whose biases start at 0.
 
         The names are those of an expert's two projections.
         """
-        weight, _ = self._projection(router)
-        up, down = (self.tensor(f"{name}.expert_0.{each}.weight") for each in names)
-        count, _ = weight.shape
-        for expert in range(1, count):
-            for each in names:
-                self.tensor(f"{name}.expert_{expert}.{each}.weight")
-        mixed = self.add(
-            *("MixtureOfExperts", name, takes),
-            num_experts=count,
-            top_k=top_k,
-            units=up.shape[0],
-            activation=self.activation(activation),
-            kernel_initializer=self.filled(up.initializer),
-            down_initializer=self.filled(down.initializer),
-            router_initializer=self.filled(weight.initializer),
-            **how,
-        )
+        weight = self.tensor(f"{router}.weight")
+        for expert in reversed(range(weight.shape[0])):
+            up, down = (self.tensor(f"{name}.expert_{expert}.{each}.weight") for each in names)
+        kernels, how["use_gate"] = (weight, up, down), False
+        mixed = self._mixture(name, takes, kernels, up.shape[0], top_k, activation, how)
+        self.hold(router)
         self.hold(name)
         return mixed
 
-    def sum(self, name: str, *takes: str) -> str:
-        """Add the sum of entries."""
-        return self.add("Add", name, list(takes))
-
-    def product(self, name: str, *takes: str) -> str:
-        """Add the product of entries."""
-        return self.add("Multiply", name, list(takes))
-
-    def scaled(self, name: str, takes: str, factor: float) -> str:
-        """Add a multiplication, unless by 1."""
-        return takes if factor == 1 else self.add("Rescaling", name, takes, scale=factor)
-
-    def activation(self, name: str) -> Any:
-        """An activation of the library as a spec writes it."""
-        if name not in _ACTIVATIONS:
-            raise NotComputed(f"the activation '{name}'")
-        return _ACTIVATIONS[name]
-
-    def _projection(self, name: str, weight: str = "weight") -> tuple[Tensor, Tensor | None]:
-        """The kernel and the bias of a projection; None without a bias."""
-        kernel = self.tensor(f"{name}.{weight}")
-        bias = f"{name}.bias"
-        return kernel, self.tensor(bias) if bias in self else None
-
-    def _constant(self, value: float) -> Any:
-        return "zeros" if value == 0 else {"type": "Constant", "value": value}
+    def _mixture(
+        self,
+        name: str,
+        takes: str,
+        kernels: tuple[Tensor, Tensor, Tensor],
+        units: int,
+        top_k: int,
+        activation: str,
+        how: Entry,
+    ) -> str:
+        """Add a mixture with the kernels of the router, and of an expert's two projections."""
+        router, up, down = (self.filled(each.initializer) for each in kernels)
+        filled = {"kernel_initializer": up, "router_initializer": router}
+        if down != up:
+            filled["down_initializer"] = down
+        defaults = {"scoring": "softmax", "normalize": True, "scale": 1.0}
+        return self.add(
+            "MixtureOfExperts",
+            name,
+            takes,
+            num_experts=kernels[0].shape[0],
+            top_k=top_k,
+            units=units,
+            activation=self.activation(activation),
+            **filled,
+            **{key: value for key, value in how.items() if value != defaults.get(key)},
+        )

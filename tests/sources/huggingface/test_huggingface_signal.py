@@ -250,7 +250,7 @@ def test_blocks_are_named_as_in_the_library() -> None:
         ({"model_type": "gemma2", "attn_logit_softcapping": None}, ["soft cap of logits"]),
         ({"model_type": "gemma3_text"}, []),
         ({"model_type": "mistral"}, []),
-        ({"model_type": "mistral", "sliding_window": 16}, ["64 tokens sees all before it, not 16"]),
+        ({"model_type": "mistral", "sliding_window": 16}, ["reaches over all 64 tokens, not 16"]),
         ({"model_type": "qwen2", "sliding_window": 16}, []),
         ({"model_type": "llama", "rope_scaling": {"type": "yarn", "factor": 4}}, ["'yarn'"]),
         ({"model_type": "llama", "rope_parameters": {"rope_type": "default"}}, []),
