@@ -49,7 +49,8 @@ def of_configurations() -> Iterator[Case]:
     widths = "compare config.json --width 0.1,1"
     yield Case("a share of the heads", widths, files)
     yield Case("a size that a configuration lacks", f"{widths} --scale hiden_size", files)
-    part = {"config.json": json.dumps({**llama, "model_type": "swin", "architectures": []})}
+    attending = {"model_type": "bert", "is_decoder": True, "add_cross_attention": True}
+    part = {"config.json": json.dumps(attending)}
     yield Case("the signal of a model that no layer describes", "signal config.json", part)
     for title, config in (
         ("more experts for a token than there are", {"model_type": "mixtral", "num_experts": 1}),

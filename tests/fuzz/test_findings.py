@@ -155,7 +155,7 @@ FREE = 2264
         ({TEXTS + 8: ("<Q", 1 << 30)}, "a block of the file ends after its end"),
         ({TEXTS + 24: ("<Q", 1 << 30)}, "a block of the file ends after its end"),
         ({FREE + 8: ("<Q", 0)}, "a free space has no size"),
-        ({TEXTS: ("<I", 0)}, "a string is not at its place"),
+        ({TEXTS: ("<I", 0)}, "the heap of a string is missing"),
     ],
 )
 def test_a_damaged_group_takes_neither_memory_nor_time(

@@ -37,7 +37,7 @@ def test_input_passes_on_with_a_note(case: str) -> None:
     assert first.output.std.median == pytest.approx(1, abs=0.05)
     assert first.predicted.std == pytest.approx(1, abs=0.01)
     assert second.predicted.std == pytest.approx(second.output.std.median, rel=0.25)
-    assert "the input of l0 passes on" in "\n".join(signal.notes)
+    assert "the input of l0 passes unchanged" in "\n".join(signal.notes)
     # A spectrogram's weights take no part in what is computed: nothing is known of their gradients.
     assert [each.path for each in signal.tensors] == ["l1/kernel", "l1/bias"]
 
