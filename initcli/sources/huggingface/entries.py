@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 from initcli.initializers import Constant, Initializer
@@ -38,15 +39,21 @@ class Entries:
             for name, tensor in module.tensors.items()
         }
         self._unused = dict.fromkeys(self._tensors)
+        self._paths: dict[str, list[str]] = {}
+        """Tensors by each part of their names that ends before a dot, and by the whole names."""
+        for path in self._tensors:
+            parts = path.split(".")
+            for name in ("", *accumulate(parts, "{}.{}".format)):
+                self._paths.setdefault(name, []).append(path)
         self._prefix = ""
         """Prefix of the names of modules and entries."""
         self._scope = ""
         """Prefix of the names of modules; within a block, that block's name."""
         self._table = ""
-        self._behind: dict[str, str] = {}
-        """Entries, and what is taken instead of them: an entry behind each that holds weights."""
+        self._successors: dict[str, str] = {}
+        """Entries, and what is taken instead of them: an entry after each that holds weights."""
         self._waiting: list[Entry] = []
-        """Weights for an entry behind the first layer."""
+        """Weights for an entry after the first layer."""
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
@@ -69,11 +76,11 @@ class Entries:
 
         The name of a later block that differs ends in its number.
         """
-        outer, behind, scope = self.entries, self._behind, f"{self._prefix}{scope}"
+        outer, successors, scope = self.entries, self._successors, f"{self._prefix}{scope}"
         takes = self._passed_on(takes)
-        self.entries, self._behind, self._scope = [], {}, f"{scope}.{index}."
+        self.entries, self._successors, self._scope = [], {}, f"{scope}.{index}."
         yield
-        self._behind = behind
+        self._successors = successors
         last = outer[-1] if outer else {}
         if last.get("name") == takes and last.get("layers") == self.entries:
             last["repeat"] += 1
@@ -144,7 +151,7 @@ class Entries:
     def hold(self, name: str) -> bool:
         """Keep the weights of a module, or one tensor, that the signal does not pass through.
 
-        They are held by an Opaque entry behind the last entry, which passes its input on.
+        They are held by an Opaque entry after the last entry, which passes its input on.
 
         Returns:
             Whether there are any.
@@ -168,10 +175,10 @@ class Entries:
         else:
             before = last["name"]
             how = {"kind": "LeftOut", "passes_on": True, "parameters": held}
-            self._behind[before] = self.add("Opaque", name, before, **how)
+            self._successors[before] = self.add("Opaque", name, before, **how)
 
     def _passed_on(self, name: str) -> str:
-        return self._behind.get(name, name)
+        return self._successors.get(name, name)
 
     @property
     def _is_in_block(self) -> bool:
@@ -206,8 +213,8 @@ class Entries:
         return held
 
     def _unused_in(self, name: str) -> list[str]:
-        full = f"{self._scope}{name}".removesuffix(".")
-        return [path for path in self._unused if path == full or path.startswith(f"{full}.")]
+        paths = self._paths.get(f"{self._scope}{name}".removesuffix("."), ())
+        return [path for path in paths if path in self._unused]
 
     def finished(self) -> list[Entry]:
         """The entries.
