@@ -146,11 +146,13 @@ class Parts(Whole, frozen=True, kw_only=True):
 
     @property
     def visible(self) -> tuple[Box, ...]:
-        """The boxes that later ones do not cover completely."""
-        kept = self._kept(self.boxes[0].shape)
-        return tuple(box for box, entries in zip(self.boxes, kept, strict=True) if entries)
+        """The boxes that later ones do not cover completely; of an empty tensor, the first."""
+        kept = zip(self.boxes, self._kept(self.boxes[0].shape), strict=True)
+        return tuple(box for box, entries in kept if entries) or self.boxes[:1]
 
     def distribution_for(self, shape: Size) -> Distribution | None:
+        if 0 in shape:
+            return self.boxes[0].initializer.distribution_for(shape)
         parts = zip(self.boxes, self._kept(shape), strict=True)
         return mixed(
             (box.initializer.distribution_for(box.shape), kept) for box, kept in parts if kept

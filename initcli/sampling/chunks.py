@@ -51,8 +51,9 @@ def draw_chunk(parameter: Parameter, chunk: int) -> Floats:
         stored: Floats = parameter.stored.read(start, min(start + CHUNK, parameter.size))
         return stored
     out = np.empty(min(CHUNK, parameter.size - start), working_dtype(parameter.dtype))
-    rng = parameter.stream.generator(chunk)
-    parameter.initializer.fill(out, start, parameter.shape, rng)
+    if out.size:
+        rng = parameter.stream.generator(chunk)
+        parameter.initializer.fill(out, start, parameter.shape, rng)
     return rounded(out, parameter.dtype)
 
 
@@ -68,7 +69,8 @@ def draw_chunks(parameter: Parameter, chunks: range) -> Iterator[Floats]:
 
 def drawn_whole(parameter: Parameter) -> bool:
     """Whether the values can only be drawn all at once."""
-    return parameter.stored is None and parameter.initializer.fills_whole
+    is_empty = parameter.size == 0
+    return parameter.stored is None and parameter.initializer.fills_whole and not is_empty
 
 
 def chunk_count(parameter: Parameter) -> int:

@@ -55,6 +55,7 @@ def of_configurations() -> Iterator[Case]:
     for title, config in (
         ("more experts for a token than there are", {"model_type": "mixtral", "num_experts": 1}),
         ("parts of different widths", {"model_type": "qwen3_vl"}),
+        ("shared layers beyond the limit", {"model_type": "albert", "num_hidden_layers": 10**6}),
         ("a layer that a tower has not", {"model_type": "llava", "vision_feature_layer": 99}),
     ):
         yield Case(title, "signal config.json", {"config.json": json.dumps(config)})

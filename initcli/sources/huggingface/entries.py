@@ -10,8 +10,9 @@ from typing import Any
 
 from initcli.initializers import Constant, Initializer
 from initcli.initializers.given import Parts
+from initcli.limits import in_force
 from initcli.sources.describe import written
-from initcli.sources.huggingface.modules import ZERO, Module, Tensor
+from initcli.sources.huggingface.modules import ZERO, Module, Tensor, TooManyModules
 
 Entry = dict[str, Any]
 
@@ -50,6 +51,7 @@ class Entries:
         self._scope = ""
         """Prefix of the names of modules; within a block, that block's name."""
         self._table = ""
+        self._count, self._limit = 0, in_force().layers
         self._successors: dict[str, str] = {}
         """Entries, and what is taken instead of them: an entry after each that holds weights."""
         self._waiting: list[Entry] = []
@@ -114,7 +116,7 @@ class Entries:
             takes = [self._passed_on(each) for each in takes]
         inputs = {"inputs": takes} if takes else {}
         full = name if self._is_in_block else f"{self._prefix}{name}"
-        self.entries.append({"type": type_, "name": full, **inputs, **arguments})
+        self._append({"type": type_, "name": full, **inputs, **arguments})
         if self._waiting and type_ != "Input":
             waiting, self._waiting = self._waiting, []
             self._hold(f"{name}.held", waiting)
@@ -123,7 +125,7 @@ class Entries:
     def again(self, name: str, table: str, takes: str, **how: Any) -> str:
         """Apply a layer, such as a table, once more with the weights that it has."""
         name, takes = name if self._is_in_block else f"{self._prefix}{name}", self._passed_on(takes)
-        self.entries.append({"call": table, "name": name, "inputs": takes, **how})
+        self._append({"call": table, "name": name, "inputs": takes, **how})
         return name
 
     def repeat(self, layers: list[Entry]) -> None:
@@ -133,7 +135,7 @@ class Entries:
             takes = each["inputs"]
             given = [takes] if isinstance(takes, str) else takes
             inputs = [names.get(name, "input") for name in given]
-            self.entries.append({"call": each["name"], "name": str(index), "inputs": inputs})
+            self._append({"call": each["name"], "name": str(index), "inputs": inputs})
 
     def tied(self, name: str, table: str, takes: str) -> str:
         """Add a projection whose weight is an existing table."""
@@ -176,6 +178,12 @@ class Entries:
             before = last["name"]
             how = {"kind": "LeftOut", "passes_on": True, "parameters": held}
             self._successors[before] = self.add("Opaque", name, before, **how)
+
+    def _append(self, entry: Entry) -> None:
+        self._count += 1
+        if self._count > self._limit:
+            raise TooManyModules
+        self.entries.append(entry)
 
     def _passed_on(self, name: str) -> str:
         return self._successors.get(name, name)

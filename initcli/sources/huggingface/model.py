@@ -77,7 +77,7 @@ def spec_of(model: Model, holds: bool = True) -> Computed:
 
     Raises:
         SignalError: no layer describes a part of the class.
-        InvalidSpec: a value of the configuration is wrong.
+        InvalidSpec: a value of the configuration is wrong, or there are too many layers.
     """
     document = model.document
     family, _, head, _ = _declared(document)
@@ -86,6 +86,9 @@ def spec_of(model: Model, holds: bool = True) -> Computed:
     try:
         family.compute(stack, head)
         entries = stack.finished()
+    except TooManyModules:
+        message = f"the signal of this model has more than {in_force().layers:,} layers"
+        raise document.refused(message, (), remedy("layers")) from None
     except NotComputed as error:
         if family.config.errors:
             raise document.invalid(family.config.errors) from None

@@ -151,3 +151,13 @@ def test_parts_without_a_family_have_no_sizes() -> None:
     whole = initcli.parse('{"model_type": "sam"}', file="config.json")
     one, two = ({path[-1] for path in sizes_of(each.document)[0]} for each in (model, whole))
     assert one <= two
+
+
+@pytest.mark.parametrize("command", ["summary", "hist", "check"])
+def test_empty_tensors_are_no_fault(tmp_path: Path, command: str) -> None:
+    """Tables for each layer have no columns in a model without layers."""
+    config = {"model_type": "gemma3n_text", "num_hidden_layers": 0, "hidden_size": 16}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**config, "vocab_size": 32, "vocab_size_per_layer_input": 32}))
+    done = run(command, file, *(["--out", tmp_path / "plots"] if command == "hist" else []))
+    assert done.returncode in (0, 1), done.stderr
