@@ -159,5 +159,6 @@ def test_empty_tensors_are_no_fault(tmp_path: Path, command: str) -> None:
     config = {"model_type": "gemma3n_text", "num_hidden_layers": 0, "hidden_size": 16}
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**config, "vocab_size": 32, "vocab_size_per_layer_input": 32}))
-    done = run(command, file, *(["--out", tmp_path / "plots"] if command == "hist" else []))
+    out: tuple[str | Path, ...] = ("--out", tmp_path / "plots") if command == "hist" else ()
+    done = run(command, file, *out)
     assert done.returncode in (0, 1), done.stderr
