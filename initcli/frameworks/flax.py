@@ -33,11 +33,11 @@ from initcli.layers import (
     attention,
     cells,
     convolution,
+    convolutional_recurrent,
     core,
     einsum,
     embedding,
     normalization,
-    recurrent,
     wrappers,
 )
 from initcli.parameter import Parameter
@@ -130,7 +130,7 @@ class Flax(Defaults):
         embedding.Table: _table,
         embedding.PositionEmbedding: _table,
         cells.Gated: _recurrent,
-        recurrent.ConvLSTM: lambda *_: {},
+        convolutional_recurrent.ConvLSTM: lambda *_: {},
         activation.PReLU: lambda *_: {"alpha": Constant(value=0.01)},
         # N(0, 1), not yet normalized by a power iteration.
         wrappers.SpectralNormalization: lambda *_: {"vector_u": RandomNormal(mean=0.0, stddev=1.0)},
@@ -145,7 +145,7 @@ class Flax(Defaults):
             "GRUCell", "one bias per gate, and a second for the candidate's state"
         ),
         cells.SimpleRNNWeights: _cell("SimpleCell", ""),
-        recurrent.ConvLSTM: _conv_lstm,
+        convolutional_recurrent.ConvLSTM: _conv_lstm,
         attention.MultiHeadAttention: _heads,
         attention.GroupedQueryAttention: (
             "flax has no GroupedQueryAttention; its projections start as those of "

@@ -55,7 +55,7 @@ def load() -> Kernels:
     machine = target.create_target_machine(cpu, features, 3, relocation, jit=True)
     key = hashlib.blake2b("\0".join((llvmlite.__version__, target.triple, cpu, features)).encode())
     sources = [Path(str(each.__file__)) for each in (kernel_interface, sums, variates, chunks)]
-    for source in (Path(__file__), Path(__file__).with_name("numba_kernels.py"), *sources):
+    for source in (*sorted(Path(__file__).parent.glob("numba_*.py")), *sources):
         key.update(source.read_bytes())
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(_kept(key.digest(), machine)))

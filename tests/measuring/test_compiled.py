@@ -60,7 +60,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def kernels() -> Any:
-    from initcli.measuring import numba_kernels as kernels
+    from initcli.measuring import numba_random as kernels
 
     return kernels
 
