@@ -7,10 +7,13 @@ each block but the last is taken over three seeds.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import json
+import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from initcli.sources.huggingface.families.audio import POSITIONS
 from initcli.sources.huggingface.model_types import known_model_types
 
 FILE = Path(__file__).with_name("huggingface_signal_facts.json")
+BLOCK = re.compile(r"(?<=\.)\d+(?=\.)")
 SCANNING = (
     *("mamba", "falcon_mamba", "mamba2", "jamba", "bamba", "granitemoehybrid", "falcon_h1"),
     *("nemotron_h", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"),
@@ -409,7 +413,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "clipseg": TWO | {"architectures": ["CLIPSegModel"]},
     "altclip": TWO | {"text_config": TEXT | {"max_position_embeddings": 72, "pad_token_id": 1}},
     "blip": TWO | {"text_config": TEXT | {"encoder_hidden_size": 128}},
-    "led": READ | {"max_encoder_position_embeddings": 128, "attention_window": 128},
+    "led": READ | {"max_encoder_position_embeddings": 128, "attention_window": 64},
     "bigbird_pegasus": READ,
     "pegasus_x": READ | {"block_size": 64, "num_global_tokens": 2},
     "nllb-moe": READ | {"num_experts": 4, "encoder_sparse_step": 2, "decoder_sparse_step": 2},
@@ -641,30 +645,75 @@ def states_of(settings: Any, outputs: Any) -> dict[str, Any]:
     return {"": outputs.hidden_states}
 
 
-def streams(config: dict[str, Any]) -> dict[str, list[float]]:
-    """The std of the stream behind each block but the last, by the part of the model."""
-    # The library writes to what it is given.
+def settings_of(config: dict[str, Any]) -> Any:
+    """The library's configuration, which writes to what it is given."""
     kinds = copy.deepcopy({key: value for key, value in config.items() if key != "model_type"})
+    return transformers.AutoConfig.for_model(config["model_type"], **kinds)
+
+
+def facts_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The std of the stream after each block but the last, by the part of the model.
+
+    A stream that ends in a normalization says nothing of its block; then also the std of the inputs
+    of the last block's normalizations, by their names.
+    """
     found: dict[str, list[list[float]]] = {}
+    normalized: dict[str, list[float]] = {}
     for seed in range(3):
         torch.manual_seed(seed)
-        settings = transformers.AutoConfig.for_model(config["model_type"], **kinds)
+        settings = settings_of(config)
         # Batch normalization takes the statistics of the batch, as in training.
         model = class_of(config["model_type"])(settings)
         model.train(any(isinstance(each, torch.nn.BatchNorm2d) for each in model.modules()))
         is_language = "use_cache" in inspect.signature(model.forward).parameters
-        with torch.no_grad():
-            inputs = given(settings, model) | {"output_hidden_states": True}
+        inputs = given(settings, model) | {"output_hidden_states": True}
+        with torch.no_grad(), norm_inputs(model) as taken:
             outputs = model(**inputs, **({"use_cache": False} if is_language else {}))
+        for name, std in taken.items():
+            normalized.setdefault(name, []).append(std)
         for part, states in states_of(settings, outputs).items():
             # Some leave out what enters the first block.
             first = (
                 0 if config["model_type"] in ("mobilenet_v1", "mobilenet_v2", "segformer") else 1
             )
             found.setdefault(part, []).append([float(each.std()) for each in states[first:-1]])
-    return {
-        part: [float(f"{each:.5g}") for each in np.mean(sizes, 0)] for part, sizes in found.items()
-    }
+    stream = {part: [rounded(each) for each in np.mean(sizes, 0)] for part, sizes in found.items()}
+    if any(abs(size - 1) > 0.02 for sizes in stream.values() for size in sizes):
+        return {"stream": stream}
+    numbers = {name: int(BLOCK.findall(name)[-1]) for name in normalized if BLOCK.search(name)}
+    last = max(numbers.values(), default=0)
+    inside = {name: rounded(np.mean(normalized[name])) for name, n in numbers.items() if n == last}
+    return {"stream": stream, "normalized": inside}
+
+
+@contextlib.contextmanager
+def norm_inputs(model: torch.nn.Module) -> Iterator[dict[str, float]]:
+    """The std of the first input of each normalization, in its last call, by its name."""
+    taken: dict[str, float] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def take(module: torch.nn.Module, args: Any, named: Any) -> None:
+            first = [*args, *named.values()][0]
+            taken[name] = float(first.float().std())
+
+        return take
+
+    leaves = ((name, each) for name, each in model.named_modules() if not any(each.children()))
+    handles = [
+        each.register_forward_pre_hook(hook(name), with_kwargs=True)
+        for name, each in leaves
+        if "Norm" in type(each).__name__
+    ]
+    try:
+        yield taken
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def rounded(number: float) -> float:
+    """The number with five digits."""
+    return float(f"{number:.5g}")
 
 
 def main() -> None:
@@ -672,7 +721,13 @@ def main() -> None:
     facts = json.loads(FILE.read_text()) if sys.argv[1:] else {}
     for model_type in sys.argv[1:] or (*TYPES, *WHOLE, *ENCODERS):
         config = configuration(model_type)
-        facts[model_type] = {"config": config, "stream": streams(config)}
+        found = facts_of(config)
+        key = "init_std" if hasattr(settings_of(config), "init_std") else "initializer_range"
+        if "normalized" in found and key not in config:
+            # With the usual std, what a block adds is too small to be seen.
+            found = facts_of(config | {key: 0.1})
+            config[key] = 0.1
+        facts[model_type] = {"config": config, **found}
     lines = (f"{json.dumps(key)}: {json.dumps(each)}" for key, each in facts.items())
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
