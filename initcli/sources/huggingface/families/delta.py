@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from initcli.initializers import Initializer, RandomUniform
+from initcli.initializers import RandomUniform
 from initcli.initializers.given import Mapped
 from initcli.sources.huggingface.families.hybrid import Hybrid
 from initcli.sources.huggingface.families.moe import Qwen3Moe
 from initcli.sources.huggingface.modules import ONE, Tensor
 from initcli.sources.huggingface.stack import Stack
+
+_RATES = RandomUniform(minval=0.01, maxval=16.0)
+"""The initializer of the rates of decay; a weight is their logarithm."""
 
 
 class Gated(Hybrid):
@@ -18,8 +21,6 @@ class Gated(Hybrid):
     norm_start = 0.0
     norm_offset = 1.0
     has_qk_norm = True
-    rates: ClassVar[Initializer] = RandomUniform(minval=0.01, maxval=16.0)
-    """The initializer of what decays, of which the logarithm is a weight."""
     packs_heads: ClassVar[bool] = False
     """Whether the projections of a mixer are two tensors, of which each holds several."""
 
@@ -58,7 +59,7 @@ class Gated(Hybrid):
         values = count * each
         keys = config.size("linear_num_key_heads") * config.size("linear_key_head_dim")
         kernel = (config.size("linear_conv_kernel_dim"),)
-        decay = Tensor((count,), Mapped(drawn=self.rates, function=("x", "log")))
+        decay = Tensor((count,), Mapped(drawn=_RATES, function=("x", "log")))
         projections = {"in_proj_qkvz": 2 * keys + 2 * values, "in_proj_ba": 2 * count}
         if not self.packs_heads:
             projections = {"in_proj_qkv": 2 * keys + values, "in_proj_z": values}

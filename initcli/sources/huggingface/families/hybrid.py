@@ -12,11 +12,10 @@ from initcli.sources.huggingface.stack import Stack
 
 
 class Hybrid(Decoder):
-    """The skeleton: the words of a list say what takes the place of attention."""
+    """The skeleton: a list says which blocks have attention."""
 
-    kinds_key: ClassVar[str] = "layer_types"
     other: ClassVar[str] = "linear_attention"
-    """The word for what is no attention."""
+    """The word for a block without attention."""
 
     def block(self, index: int) -> None:
         if not self.is_other(index):
@@ -37,12 +36,12 @@ class Hybrid(Decoder):
         return super().compute_attention(stack, takes, index)
 
     def compute_mixer(self, stack: Stack, takes: str) -> str:
-        """Add what that computes which takes the place of attention."""
+        """Add the layers that compute what takes the place of attention."""
         raise NotImplementedError
 
     def is_other(self, index: int) -> bool:
-        """Whether something takes the place of attention in that block."""
-        kind = self.kind(index, self.kinds_key, ("full_attention", self.other))
+        """Whether a block has no attention."""
+        kind = self.kind(index, "layer_types", ("full_attention", self.other))
         return self.is_other_by_default(index) if kind is None else kind == self.other
 
     def is_other_by_default(self, index: int) -> bool:
