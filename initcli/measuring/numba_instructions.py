@@ -25,7 +25,9 @@ def compiled(function: _Function) -> _Function:
     return made
 
 
-def _instruction(result: Any, argument: Any, emitted: Callable[[Any, Any], Any]) -> Any:
+def _instruction(
+    purpose: str, result: Any, argument: Any, emitted: Callable[[Any, Any], Any]
+) -> Any:
     """A function of one number that is the instruction which a builder emits."""
 
     def typed(context: Any, value: Any) -> Any:
@@ -33,6 +35,7 @@ def _instruction(result: Any, argument: Any, emitted: Callable[[Any, Any], Any])
             builder, values[0]
         )
 
+    typed.__doc__ = purpose
     return intrinsic(typed)
 
 
@@ -40,10 +43,19 @@ def _square_root(builder: Any, x: Any) -> Any:
     return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [ir.FloatType()]), [x])
 
 
-bits_of = _instruction(int32, float32, lambda builder, x: builder.bitcast(x, ir.IntType(32)))
-float_of = _instruction(float32, int32, lambda builder, x: builder.bitcast(x, ir.FloatType()))
-root = _instruction(float32, float32, _square_root)
-"""The square root as an instruction; NumPy's may be a call of a library."""
+bits_of = _instruction(
+    *("The bits of a float32.", int32, float32),
+    lambda builder, x: builder.bitcast(x, ir.IntType(32)),
+)
+float_of = _instruction(
+    *("The float32 with those bits.", float32, int32),
+    lambda builder, x: builder.bitcast(x, ir.FloatType()),
+)
+root = _instruction(
+    *("The square root as an instruction; NumPy's may be a call of a library.", float32, float32),
+    _square_root,
+)
 pointer = _instruction(
-    types.voidptr, int64, lambda builder, x: builder.inttoptr(x, ir.IntType(8).as_pointer())
+    *("The pointer to an address.", types.voidptr, int64),
+    lambda builder, x: builder.inttoptr(x, ir.IntType(8).as_pointer()),
 )
